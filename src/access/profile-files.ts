@@ -75,7 +75,7 @@ const OTHER_ENDING = /\.(?:ya?ml|tml|tom|conf|cfg|ini|txt|json5|jsonc)$|\.(?:tom
 export function readProfile(path: string): Profile | readonly string[] {
   if (!ENDING.test(path)) return ['the name of a file of a profile ends with .toml or .json'];
   const name = path.slice(path.lastIndexOf('/') + 1).replace(ENDING, '');
-  if (!NAME.test(name)) return ['the name of a profile has up to 64 small letters, digits, and _ - between them'];
+  if (!NAME.test(name)) return ['the name of a profile has up to 64 lower-case letters and digits, with _ - between them'];
   if (name === BUILT_IN.full.name || name === BUILT_IN.readonly.name)
     return [`${name} is the name of a built-in profile: name the file otherwise, and say extends = "${name}" in it`];
   let value: unknown;

@@ -26,13 +26,13 @@ import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { approvalDirectories } from './here.ts';
 
-/** `agent3 approval`: the commands that wait for a person. */
+/** `agent3 approval`: the commands that wait for approval. */
 export function defineApproval(approval: Command): void {
   approval.addHelpText('after', HELP);
   approval
     .command('list')
-    .description('List the commands that wait')
-    .option('--json', 'print them as JSON, with everything that would run')
+    .description('List the commands that wait for approval')
+    .option('--json', 'print JSON, with everything that would run')
     .action(({ json }) => {
       const requests = waiting();
       if (json === true) return printJson(requests.map(withDigest));
@@ -41,8 +41,8 @@ export function defineApproval(approval: Command): void {
     });
   approval
     .command('show <id>')
-    .description('Show one of them')
-    .option('--json', 'print it as JSON, with everything that would run')
+    .description('Show one request in full')
+    .option('--json', 'print JSON, with everything that would run')
     .action((id, { json }) => {
       const request = requireRequest(id);
       if (json === true) printJson(withDigest(request));
@@ -50,23 +50,20 @@ export function defineApproval(approval: Command): void {
     });
   approval
     .command('approve <id>')
-    .description('Approve a command: it runs once, exactly as it is shown')
-    .option('--digest <hex>', 'the digest of the request as it was listed: asks nothing, and approves nothing else')
+    .description('Approve a command, which then runs once, exactly as shown')
+    .option('--digest <hex>', 'approve only the request with this digest, without asking')
     .action(approve);
   approval
     .command('deny <id>')
-    .description('Deny a command: it does not run')
-    .option('--why <text>', 'reason, for the model', '')
+    .description('Deny a command, which then does not run')
+    .option('--why <text>', 'reason, shown to the model', '')
     .action(deny);
-  approval
-    .command('watch')
-    .description('Show each command that comes, with a bell, until Ctrl-C')
-    .action(watchApprovals);
+  approval.command('watch').description('Show each new request, with a bell, until Ctrl-C').action(watchApprovals);
 }
 
 const HELP = `
-Only root decides: a command of the agent must not approve another. approve shows the command once more and asks;
-a script says with --digest what somebody has seen. An id may be cut short.
+Only root may decide, so that no command of the agent can approve another. approve shows the command and asks.
+In a script, --digest names the request that a person has seen. An id may be shortened to its beginning.
 
 Examples:
   sudo agent3 approval list
@@ -87,7 +84,7 @@ async function approve(id: string, { digest }: { readonly digest?: string | unde
   requireRoot('approve', id);
   const request = requireRequest(id);
   if (digest !== undefined && digest.toLowerCase() !== digestOf(request))
-    fail(EXIT_FAILURE, 'what waits under this id is not what has this digest: look at it again (agent3 approval show)');
+    fail(EXIT_FAILURE, 'the request has another digest. To see it again: agent3 approval show');
   if (digest === undefined) confirm(request);
   await decideOn(request, 'approve', '');
 }
@@ -99,10 +96,7 @@ async function deny(id: string, { why }: { readonly why: string }): Promise<void
 
 function confirm(request: ApprovalRequest): void {
   if (!process.stdin.isTTY) {
-    fail(
-      EXIT_USAGE,
-      'without a terminal to ask on, say what you have seen: --digest, with what agent3 approval show prints for it',
-    );
+    fail(EXIT_USAGE, 'there is no terminal to ask on. Give --digest, with the digest that agent3 approval show prints');
   }
   const shown = describeRequest(request);
   process.stdout.write(shown);
@@ -110,51 +104,52 @@ function confirm(request: ApprovalRequest): void {
 }
 
 function requireRoot(verdict: string, id: string): void {
-  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 approval ${verdict} ${id}`);
+  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root may decide: sudo agent3 approval ${verdict} ${id}`);
 }
 
 function requireRequest(id: string): ApprovalRequest {
   const found = waiting().filter(({ session }) => session.startsWith(id.toLowerCase()));
   const [request] = found;
-  if (request === undefined) fail(EXIT_FAILURE, `nothing that waits has this id; agent3 approval list shows what does`);
-  if (found.length > 1) fail(EXIT_FAILURE, `${found.length} requests have ids that begin like this; type more of it`);
+  if (request === undefined) fail(EXIT_FAILURE, `no request has this id. To see them: agent3 approval list`);
+  if (found.length > 1) fail(EXIT_FAILURE, `${found.length} requests begin with this id. Give more of it`);
   return request;
 }
 
-/** Leaves a decision for the agent, and waits until the agent has taken it. */
+/** Writes a decision for the agent, and waits until the agent has taken it. */
 async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', why: string): Promise<void> {
   const { decisions, sessions } = approvalDirectories();
   const fault = distrust(decisions);
-  if (fault !== undefined) fail(EXIT_FAILURE, `${fault}; it must be a directory of root that nobody else may write to`);
+  if (fault !== undefined) fail(EXIT_FAILURE, `${fault}. It must be a directory that only root may write to`);
   const { SUDO_USER, LOGNAME } = processEnvironment();
   const by = (SUDO_USER ?? LOGNAME ?? 'root').slice(0, 100);
   const path = join(requestsDirectory(sessions), `${request.session}.json`);
-  // Somebody else may have decided while this one was looked at.
-  if (!existsSync(path)) fail(EXIT_FAILURE, 'it waits no more: look at what became of it (agent3 audit tail)');
+  // Another person may have decided meanwhile.
+  if (!existsSync(path)) fail(EXIT_FAILURE, 'it no longer waits. To see what happened: agent3 audit tail');
   leave(decisions, { session: request.session, digest: digestOf(request), verdict, why: why.slice(0, 500), by });
   clearDecisions(decisions, Date.now() - 2 * APPROVAL_SECONDS * 1000);
   const isGone = () => !existsSync(path) || undefined;
   if (!(await waitFor(isGone, TAKEN_SECONDS, LOOK_MS))) {
-    // Who was told that it has failed must not see it run later.
+    // A decision that was reported as failed must not take effect later.
     takeAway(decisions, request.session);
     if (!(await waitFor(isGone, LAST_SECONDS, LOOK_MS))) fail(EXIT_FAILURE, notTaken(decisions));
   }
   takeAway(decisions, request.session);
-  // It waits for the thaw then.
+  // It starts at the thaw.
   const isHeld = verdict === 'approve' && currentFreeze(readFreezes(decisions)) !== undefined;
   const after = isHeld ? undefined : await recordAfter(join(sessions, request.session, 'meta.json'));
   const isDenied = after === undefined ? verdict === 'deny' : after.status === 'denied';
   if (verdict === 'approve' && isDenied)
-    fail(EXIT_FAILURE, `it is approved, and was not run: ${visibleLine(after?.decision?.reason ?? '')}`);
-  if (verdict === 'deny' && !isDenied) fail(EXIT_FAILURE, 'it runs: somebody has approved it before you denied it');
+    fail(EXIT_FAILURE, `it was approved, but did not run: ${visibleLine(after?.decision?.reason ?? '')}`);
+  if (verdict === 'deny' && !isDenied) fail(EXIT_FAILURE, 'it runs: it was approved before you denied it');
   const approved = isHeld ? 'approved: it runs when the server is thawed (sudo agent3 thaw)\n' : 'approved: it runs\n';
   process.stdout.write(verdict === 'approve' ? approved : 'denied\n');
 }
 
 function notTaken(decisions: string): string {
   const unread = unreadable(decisions, readManifest(PATHS.manifest)?.user);
-  const why = unread === undefined ? 'it does not run, or never asked this (agent3 doctor)' : `${decisions}: ${unread}`;
-  return `the agent has not taken the decision, so it is taken back and nothing is decided: ${why}`;
+  const why =
+    unread === undefined ? 'it does not run, or never asked for this (agent3 doctor)' : `${decisions}: ${unread}`;
+  return `the agent did not take the decision, so it was withdrawn and nothing is decided: ${why}`;
 }
 
 interface Said {
@@ -162,14 +157,14 @@ interface Said {
   readonly decision?: { readonly reason?: string; readonly by?: string };
 }
 
-/** The record of a session that no longer waits. The agent writes it a moment later; undefined when it does not come. */
+/** Returns the record of a session that no longer waits; undefined when the agent does not write it in time. */
 function recordAfter(path: string): Promise<Said | undefined> {
   const look = (): Said | undefined => {
     try {
       const said = JSON.parse(readPlainFile(path).toString('utf8')) as Said;
       return said.status === 'waiting' ? undefined : said;
     } catch {
-      // It is being written, or the session is closed already.
+      // It is not written yet, or the session was closed.
       return undefined;
     }
   };
@@ -177,16 +172,16 @@ function recordAfter(path: string): Promise<Said | undefined> {
 }
 
 const LOOK_MS = 100;
-/** The agent takes a decision, and removes its request, within this time. */
+/** Within this time, the agent takes a decision and removes its request. */
 const TAKEN_SECONDS = 5;
-/** For a decision that was taken at the last moment. */
+/** Additional time for a decision that is taken at the last moment. */
 const LAST_SECONDS = 0.5;
 
 function leave(directory: string, decision: ApprovalDecision): void {
   try {
     writeDecision(directory, decision);
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') fail(EXIT_FAILURE, 'somebody has decided on it already');
+    if (errnoOf(error) === 'EEXIST') fail(EXIT_FAILURE, 'somebody has already decided on it');
     fail(EXIT_FAILURE, `${directory} cannot be written: ${describeErrno(error)}`);
   }
 }
@@ -195,7 +190,7 @@ const WATCH_MS = 500;
 
 async function watchApprovals(): Promise<never> {
   let known = new Map<string, ApprovalRequest>();
-  process.stderr.write('waiting for commands that need approval; Ctrl-C ends this\n');
+  process.stderr.write('waiting for commands that need approval (Ctrl-C to stop)\n');
   for (;;) {
     const now = new Map(waiting().map((request) => [request.session, request]));
     for (const [session, request] of now) {
@@ -211,9 +206,9 @@ async function watchApprovals(): Promise<never> {
 
 async function outcomeOf(session: string): Promise<string> {
   const after = await recordAfter(join(approvalDirectories().sessions, session, 'meta.json'));
-  if (after === undefined) return 'waits no more';
+  if (after === undefined) return 'no longer waits';
   const { status, decision } = after;
-  if (status === 'denied') return `is not run: ${visibleLine(decision?.reason ?? '')}`;
+  if (status === 'denied') return `denied: ${visibleLine(decision?.reason ?? '')}`;
   return `runs: approved${decision?.by ? ` by ${visibleLine(decision.by)}` : ''}`;
 }
 

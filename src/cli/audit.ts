@@ -30,39 +30,40 @@ export const EVENTS = [
   'tampered',
 ] as const;
 
-/** `agent3 audit`: what was asked, run and decided on this server. */
+/** `agent3 audit`: the record of what was asked, run and decided on this server. */
 export function defineAudit(audit: Command): void {
   withFilter(audit.command('tail').description('Show the last lines of the record'))
-    .option('-n, --lines <count>', 'how many', parseCount, 20)
-    .option('-f, --follow', 'then show new lines, until Ctrl-C')
+    .option('-n, --lines <count>', 'number of lines', parseCount, 20)
+    .option('-f, --follow', 'continue with new lines, until Ctrl-C')
     .action(tailAudit);
-  withFilter(
-    audit.command('grep [pattern]').description('Show the lines that match a regular expression, and the filters'),
-  )
-    .addHelpText('after', '\nExit code: 0 a line matches, 1 none does, 2 wrong usage or a record that cannot be read.')
+  withFilter(audit.command('grep [pattern]').description('Show lines that match a regular expression and the filters'))
+    .addHelpText(
+      'after',
+      '\nExit code: 0 a line matches, 1 no line matches, 2 wrong usage or the record cannot be read.',
+    )
     .action(grepAudit);
   audit
     .command('verify')
-    .description('Look for lines that were changed, removed, added or moved')
-    .option('--kept <count>', 'how many older files logrotate keeps', parseCount, 90)
-    .option('--require-key', 'exit with 2 without the key that checks the seals, and with 1 where no line is sealed')
-    .option('--json', 'print the result as JSON')
+    .description('Find lines that were changed, removed, added or moved')
+    .option('--kept <count>', 'number of older files that logrotate keeps', parseCount, 90)
+    .option('--require-key', 'exit with 2 when the key for the seals is missing, and with 1 when no line is sealed')
+    .option('--json', 'print JSON')
     .addOption(fileOption())
     .addHelpText('after', KEY_HELP)
     .action(verifyAudit);
 }
 
 const fileOption = () =>
-  new Option('--file <file>', 'the record (default: AGENT3_AUDIT_FILE, or that of the installed service)');
+  new Option('--file <file>', 'audit record (default: AGENT3_AUDIT_FILE, or that of the installed service)');
 
 function withFilter<A extends unknown[]>(command: Command<A>) {
   return command
-    .option('--token <name>', 'only of this token')
-    .option('--session <id>', 'only of this session; its beginning is enough')
+    .option('--token <name>', 'only lines of this token')
+    .option('--session <id>', 'only lines of this session (the beginning of its id is enough)')
     .addOption(new Option('--event <name>', 'only lines of this kind').choices(EVENTS))
-    .option('--since <time>', 'only from then on: 2h, 3d, or 2026-11-24T08:00:00Z', parseMoment)
-    .option('--until <time>', 'only before then', parseMoment)
-    .option('--json', 'print the lines as they are, as is done without a terminal')
+    .option('--since <time>', 'only lines since then: 2h, 3d, or 2026-11-24T08:00:00Z', parseMoment)
+    .option('--until <time>', 'only lines before then', parseMoment)
+    .option('--json', 'print the lines as JSON (default without a terminal)')
     .addOption(fileOption());
 }
 
@@ -70,8 +71,8 @@ function withFilter<A extends unknown[]>(command: Command<A>) {
 type AuditFilter = ReturnType<ReturnType<typeof withFilter>['opts']>;
 
 const KEY_HELP = `
-The key is AGENT3_AUDIT_KEY or, for root, that of the installed service. Without it, the lines at the end may be forged.
-Exit code: 0 whole, 1 something is wrong, 2 wrong usage, or no key with --require-key.`;
+The key is AGENT3_AUDIT_KEY or, for root, that of the installed service. Without it, forged lines at the end are not
+found. Exit code: 0 intact, 1 something is wrong, 2 wrong usage, or no key with --require-key.`;
 
 function parseMoment(text: string): number {
   const ago = parseDuration(text);
@@ -81,13 +82,13 @@ function parseMoment(text: string): number {
   return moment;
 }
 
-const parseCount = numberOption(/^\d+$/, 0, 9_999_999, 'It has to be a whole number.');
+const parseCount = numberOption(/^\d+$/, 0, 9_999_999, 'It must be a whole number.');
 
 interface VerifyOptions {
   readonly file?: string | undefined;
-  /** Older files that logrotate keeps. */
+  /** Number of older files that logrotate keeps. */
   readonly kept: number;
-  /** A record whose seals cannot be checked does not count as whole. */
+  /** Whether a record whose seals cannot be checked is a fault. */
   readonly requireKey?: true | undefined;
   readonly json?: true | undefined;
 }
@@ -98,7 +99,7 @@ async function verifyAudit(options: VerifyOptions): Promise<void> {
   if (options.requireKey === true && key === undefined) {
     fail(
       EXIT_USAGE,
-      'no key to check the seals with: set AGENT3_AUDIT_KEY, or run it as root where the agent is installed',
+      'there is no key to check the seals: set AGENT3_AUDIT_KEY, or run it as root where the agent is installed',
     );
   }
   const { signed, ...lines } = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
@@ -138,7 +139,7 @@ async function noteNoMatch(): Promise<void> {
   await writeAll(2, Buffer.from('agent3: no line matches\n'));
 }
 
-/** As grep has them: a record without a match, and a record that cannot be searched. */
+/** The exit codes of grep. */
 const GREP_EXIT = { noMatch: 1, trouble: 2 } as const;
 
 async function grepAudit(pattern: string | undefined, options: AuditFilter): Promise<void> {
@@ -161,7 +162,7 @@ async function grepAudit(pattern: string | undefined, options: AuditFilter): Pro
   process.exit(GREP_EXIT.noMatch);
 }
 
-/** Waits for the reader: a record of many files is neither held in memory for it, nor read on when it has gone. */
+/** Waits for the reader, so that a long record is not held in memory, and not read further when the reader has gone. */
 async function print(lines: readonly string[]): Promise<void> {
   await writeAll(1, Buffer.from(lines.map((line) => `${line}\n`).join('')));
 }
@@ -213,7 +214,7 @@ function filterOf({ token, session, event, since, until }: AuditFilter): (bytes:
   };
 }
 
-/** A table on a terminal, JSON for programs; nothing in a line acts on a terminal. */
+/** Formats lines: a table without control characters for a terminal, JSON for programs. */
 function texter({ json }: AuditFilter): (bytes: Uint8Array) => string {
   const isTable = isatty(1) && json !== true;
   return (bytes) => {

@@ -57,7 +57,7 @@ async function offersFor(program: CommandUnknownOpts, words: readonly string[]):
 interface Place {
   readonly command: CommandUnknownOpts;
   readonly option: Option | undefined;
-  /** Words that are neither subcommands nor options; undefined where the rest belongs to another program. */
+  /** Number of words that are neither subcommands nor options; undefined where the rest belongs to another program. */
   readonly operands: number | undefined;
 }
 
@@ -77,7 +77,7 @@ function readWords(program: CommandUnknownOpts, words: readonly string[]): Place
       command = inner ?? command;
     }
   }
-  // The first word of `agent3 exec` ends its options, and what follows completes on the agent, if at all.
+  // The first word of `agent3 exec` ends its options. The words after it belong to the command on the agent.
   return { command, option, operands: command.name() === 'exec' && operands > 0 ? undefined : operands };
 }
 
@@ -98,7 +98,7 @@ async function allOffers(
   return argument === undefined ? options : offersOf(argument.argChoices, argument.name());
 }
 
-/** The values of an option or an argument: those it allows, or those that its name implies. */
+/** Returns the values of an option or an argument: those it allows, or those that its name implies. */
 async function offersOf(choices: readonly string[] | undefined, name: string | undefined): Promise<Offers> {
   if (choices !== undefined) return choices.map((word) => ({ word }));
   switch (name) {

@@ -20,15 +20,15 @@ interface Answering {
   readonly yes?: true | undefined;
 }
 
-/** Exits when nobody could say what is not on the command line. */
+/** Exits when a value is missing and nobody can be asked for it. */
 export function requireAnswers({ json, yes, client }: Answering): void {
   if (json === true && client === undefined)
-    fail(EXIT_USAGE, `--json asks nothing: add --client, one of ${CLIENT_KINDS.join(', ')}`);
+    fail(EXIT_USAGE, `--json asks no questions: add --client, one of ${CLIENT_KINDS.join(', ')}`);
   if (yes !== true && !canAnswer())
-    fail(EXIT_USAGE, 'nobody can answer here whether the client is kept: add --yes, or run it in a terminal');
+    fail(EXIT_USAGE, 'there is no terminal to ask whether to keep the client: add --yes, or run it in a terminal');
 }
 
-/** Whether standard input is a terminal, or a program may write to it. */
+/** Returns true when standard input is a terminal, or a program may write to it. */
 function canAnswer(): boolean {
   if (process.stdin.isTTY === true) return true;
   try {
@@ -42,18 +42,18 @@ function canAnswer(): boolean {
 
 const NEEDED = ['AGENT3_PUBLIC_URL', 'AGENT3_GRANT_KEY', 'AGENT3_TOKENS_FILE'] as const;
 
-/** Exits when this is about an agent that was started by hand, and what it needs is not in the environment. */
+/** Exits when the agent was started by hand and a setting is missing in the environment. */
 function requireAgent(): void {
   if (isByHand() || existsSync(PATHS.manifest)) return;
   const here = processEnvironment();
   const missing = NEEDED.filter((name) => !here[name]);
   fail(
     EXIT_FAILURE,
-    `no service is installed here (sudo agent3 install --domain NAME), and for an agent that was started by hand, ${missing.join(', ')} must be set, for the agent and here alike: ops/docs/connect.md has an example`,
+    `no service is installed here. To install it: sudo agent3 install --domain NAME. For an agent that was started by hand, set ${missing.join(', ')} here and for the agent (example: ops/docs/connect.md)`,
   );
 }
 
-/** What a sign-in needs of the settings. Exits with the reason when it is not there. */
+/** Returns the settings that a sign-in needs. Exits with the reason when one is missing. */
 export function requireSignIn(): { readonly issuer: string; readonly key: GrantKey } {
   requireAgent();
   const settings = settingsHere();
@@ -64,24 +64,24 @@ export function requireSignIn(): { readonly issuer: string; readonly key: GrantK
   if (issuer === '')
     fail(
       EXIT_FAILURE,
-      'no public URL is set (AGENT3_PUBLIC_URL), and clients sign in over HTTPS: sudo agent3 install --domain NAME. Without sudo, the settings of the service cannot be read',
+      'clients sign in over HTTPS, and AGENT3_PUBLIC_URL is not set: sudo agent3 install --domain NAME. (Only root can read the settings of the service.)',
     );
   if (!takesSignIns(issuer))
     fail(
       EXIT_FAILURE,
-      `AGENT3_PUBLIC_URL is ${visibleLine(issuer)}, and clients sign in over https alone: sudo agent3 install --domain NAME, or set the https URL of your proxy`,
+      `clients sign in only over https, and AGENT3_PUBLIC_URL is ${visibleLine(issuer)}: sudo agent3 install --domain NAME, or set the https URL of your proxy`,
     );
   if (!secret)
     fail(
       EXIT_FAILURE,
-      'AGENT3_GRANT_KEY is not set: sudo agent3 install makes it; for an agent that was started by hand, agent3 token new prints one',
+      'AGENT3_GRANT_KEY is not set. For the service: sudo agent3 install. For an agent that was started by hand, agent3 token new prints a key',
     );
   return { issuer, key: new GrantKey(secret) };
 }
 
 const LOCAL_MS = 3000;
 
-/** Exits with what to do when the agent that runs takes no sign-ins, as before it was restarted with new settings. */
+/** Exits with what to do when the running agent accepts no sign-ins, for example because it still has old settings. */
 export async function requireRunning(issuer: string, key: GrantKey): Promise<void> {
   const { origin } = addressOf(settingsHere());
   let named: unknown;
@@ -92,23 +92,23 @@ export async function requireRunning(issuer: string, key: GrantKey): Promise<voi
     } as RequestInit);
     named = response.ok ? ((await response.json()) as { issuer?: unknown }).issuer : undefined;
   } catch {
-    process.stderr.write(`the agent does not answer at ${origin} now: agent3 doctor says why\n`);
+    process.stderr.write(`the agent does not answer at ${origin}. To find out why: agent3 doctor\n`);
     return;
   }
   if (named !== issuer)
     fail(
       EXIT_FAILURE,
-      `the agent that runs takes no sign-ins at ${visibleLine(issuer)} yet: it was started without this URL, AGENT3_GRANT_KEY or AGENT3_TOKENS_FILE. ${describeRestart()}`,
+      `the running agent accepts no sign-ins at ${visibleLine(issuer)}: it was started without this URL, AGENT3_GRANT_KEY or AGENT3_TOKENS_FILE. ${describeRestart()}`,
     );
   if (await hasOtherKey(origin, key))
     fail(
       EXIT_FAILURE,
-      `the agent that runs has another AGENT3_GRANT_KEY than ${isByHand() ? 'this environment' : 'its settings have now'}. ${describeRestart()}`,
+      `the AGENT3_GRANT_KEY of the running agent is not that of ${isByHand() ? 'this environment' : 'the settings'}. ${describeRestart()}`,
     );
   if (!isUsed(sessionsHere()))
     fail(
       EXIT_FAILURE,
-      `no agent uses the sessions directory ${visibleLine(resolve(sessionsHere()))}: run this in the directory in which the agent was started, or set AGENT3_SESSIONS_DIR as for the agent`,
+      `no agent uses the sessions directory ${visibleLine(resolve(sessionsHere()))}: run this where the agent was started, or set AGENT3_SESSIONS_DIR as for the agent`,
     );
 }
 
@@ -118,7 +118,7 @@ function describeRestart(): string {
     : 'Restart it: systemctl restart agent3';
 }
 
-/** Whether an agent holds the lock of a directory of sessions; true as well where this user cannot look. */
+/** Returns true when an agent holds the lock of the sessions directory, or when this user cannot read it. */
 function isUsed(sessions: string): boolean {
   try {
     const fd = openSync(join(sessions, '.lock'), 'r');
@@ -132,7 +132,7 @@ function isUsed(sessions: string): boolean {
   }
 }
 
-/** Whether the agent that runs does not know a client that is registered with this key. */
+/** Returns true when the running agent does not know a client that is registered with this key. */
 async function hasOtherKey(origin: string, key: GrantKey): Promise<boolean> {
   const redirect = 'http://127.0.0.1/callback';
   const { id } = register(key, { redirect_uris: [redirect] });

@@ -9,7 +9,7 @@ import { visibleLine } from '../lib/visible.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 import { ownerOf, sessionsHere } from './here.ts';
 
-/** The grant is over before its client was kept. */
+/** The grant ended before its client was kept. */
 export class GrantOver extends Error {
   constructor(
     readonly event: 'ended' | 'expired',
@@ -23,7 +23,7 @@ const LOOK_MS = 200;
 /** The agent may be a moment late. */
 const MARGIN_MS = 2000;
 
-/** Watches how a grant stands, from the moment its code is shown until its client is kept. */
+/** Watches the state of a grant, from the moment its code is shown until its client is kept. */
 export class GrantWatch {
   #tries = 0;
   #cancels = 0;
@@ -43,13 +43,13 @@ export class GrantWatch {
       if (Date.now() > (state?.code_until ?? this.record.grant.code_expires_at) + MARGIN_MS)
         throw new GrantOver(
           'expired',
-          state === undefined ? 'nobody came with the code' : 'the client did not fetch its token',
+          state === undefined ? 'the code was not entered' : 'the client did not fetch its token',
         );
       await delay(LOOK_MS);
     }
   }
 
-  /** Resolves with what `take` gives when it gives something. Throws `GrantOver`. */
+  /** Resolves with the first result of `take` that is not undefined. Throws `GrantOver`. */
   async answer<T>(take: () => T | undefined): Promise<T> {
     for (;;) {
       this.#look();
@@ -68,7 +68,7 @@ export class GrantWatch {
     return state;
   }
 
-  /** While the file of tokens cannot be read, the agent goes by what it was. */
+  /** While the file of tokens cannot be read, the agent uses its earlier content. */
   #isThere(): boolean {
     try {
       return readTokens(this.tokensPath, ownerOf(this.tokensPath)).some(({ id }) => id === this.record.id);
@@ -88,7 +88,7 @@ export class GrantWatch {
     }
   }
 
-  /** Says on standard error what happens on the page. */
+  /** Prints on standard error what happens on the page. */
   #report(state: GrantState | undefined): void {
     if (state !== undefined && !this.#isEntered) {
       this.#isEntered = true;
@@ -107,7 +107,7 @@ export class GrantWatch {
     process.stderr.write(
       last.kinds.length === 0
         ? `a wrong code was entered ${from}\n`
-        : `the code was entered for another kind of client ${from}; if that was you: agent3 connect --client ${visibleLine(last.kinds.join(' or '))}, not ${KIND_NAMES[this.record.grant.client as ClientKind]}\n`,
+        : `the code was entered for another kind of client ${from}. If that was you: agent3 connect --client ${visibleLine(last.kinds.join(' or '))}, not ${KIND_NAMES[this.record.grant.client as ClientKind]}\n`,
     );
   }
 
@@ -115,12 +115,12 @@ export class GrantWatch {
     if (cancels <= this.#cancels) return;
     this.#cancels = cancels;
     process.stderr.write(
-      `Cancel was pressed on the page from ${visibleLine(address)}, without the code, so the code still waits. To end it: Ctrl-C\n`,
+      `Cancel was pressed on the page from ${visibleLine(address)}, without the code, so the code is still valid. To end it: Ctrl-C\n`,
     );
   }
 }
 
-/** What the owner types, from the moment this is made. */
+/** Reads what the owner types, from its creation on. */
 export class Answers {
   readonly #lines: string[] = [];
   #isOver = false;
@@ -133,12 +133,12 @@ export class Answers {
     });
   }
 
-  /** What was typed so far answers nothing: its question was not there yet. */
+  /** Drops what was typed so far, before the question. */
   forget(): void {
     this.#lines.length = 0;
   }
 
-  /** The next line; the word `no` when there is nobody to answer; undefined while nothing is there. */
+  /** Returns the next line; `no` when standard input has ended; undefined while there is no line. */
   take(): string | undefined {
     return this.#lines.shift() ?? (this.#isOver ? 'no' : undefined);
   }

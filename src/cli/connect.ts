@@ -6,8 +6,8 @@ import { readTokens } from '../access/token-file.ts';
 import { delay } from '../lib/clock.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { requireAnswers, requireRunning, requireSignIn } from './connect-needs.ts';
+import { askFor, describeConnected, describeSteps } from './connect-prompts.ts';
 import { Answers, GrantOver, GrantWatch } from './connect-wait.ts';
-import { askFor, describeConnected, describeSteps } from './connect-words.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { ownerOf, tokensFile } from './here.ts';
 import { parseTime } from './token.ts';
@@ -26,10 +26,13 @@ import {
 /** `agent3 connect`: lets a chat or another MCP client sign in. */
 export function defineConnect(command: Command): void {
   command
-    .option('--name <name>', 'what the grant is called in agent3 token list (default: that of the client)')
-    .addOption(new Option('--client <client>', 'what you connect').choices(CLIENT_KINDS))
-    .option('--profile <profile>', 'what it may do: full, readonly, or one of agent3 profile list (default: readonly)')
-    .option('--expires <time>', 'when it ends: 12h, 30d, 8w, never (default: never)', parseEnd)
+    .option('--name <name>', 'name of the grant in agent3 token list (default: that of the client)')
+    .addOption(new Option('--client <client>', 'client to connect').choices(CLIENT_KINDS))
+    .option(
+      '--profile <profile>',
+      'what the client may do: full, readonly, or another of agent3 profile list (default: readonly)',
+    )
+    .option('--expires <time>', 'lifetime: 12h, 30d, 8w, never (default: never)', parseEnd)
     .option('--json', 'print a line of JSON for each event')
     .option('--yes', 'keep the connection without asking')
     .addOption(new Option('--ip <network>').hideHelp())
@@ -39,8 +42,8 @@ export function defineConnect(command: Command): void {
 }
 
 const EXAMPLES = `
-It shows a one-time code, which you enter on the page that the client opens, and waits until the client has come.
-Until you say yes to it, the client can do nothing.
+The command prints a one-time code and waits. Enter the code on the page that the client opens.
+The client can do nothing until you keep the connection.
 
 Examples:
   sudo agent3 connect
@@ -62,13 +65,12 @@ function parseEnd(text: string): number | 'never' {
   try {
     return parseTime(text);
   } catch {
-    throw new InvalidArgumentError('A time is a number with s, m, h, d or w behind it, such as 30d, or never.');
+    throw new InvalidArgumentError('A time is a number followed by s, m, h, d or w, such as 30d, or never.');
   }
 }
 
 async function connect(options: ConnectOptions): Promise<void> {
-  if (options.ip !== undefined)
-    fail(EXIT_USAGE, 'a grant has no --ip: clients come from the addresses of their makers, which change');
+  if (options.ip !== undefined) fail(EXIT_USAGE, 'a grant has no --ip: the addresses of such clients change');
   const { issuer, key } = requireSignIn();
   await requireRunning(issuer, key);
   requireAnswers(options);
@@ -80,14 +82,14 @@ async function connect(options: ConnectOptions): Promise<void> {
   const grant: Grant = { record, options };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
-      // A terminal has written ^C at the end of the line.
+      // The terminal has printed ^C on this line.
       if (signal === 'SIGINT' && options.json !== true) process.stdout.write('\n');
       end(grant, 'ended', 'you stopped it');
     });
-  process.stdout.on('error', () => end(grant, 'ended', 'nobody reads this'));
+  process.stdout.on('error', () => end(grant, 'ended', 'nobody reads the output'));
   show(grant, code, `${issuer}/mcp`);
   const watch = new GrantWatch(record, key, tokensFile(options.file));
-  // Read from now on: a line that waits until the question is there would answer it.
+  // Read from now on, so that a line typed before the question does not answer it.
   const typed = options.yes === true ? undefined : new Answers();
   try {
     const state = await watch.arrival();
@@ -109,13 +111,13 @@ async function connect(options: ConnectOptions): Promise<void> {
   process.exit(0);
 }
 
-/** A grant that this run has made. */
+/** The grant of this run. */
 interface Grant {
   readonly record: GrantRecord;
   readonly options: ConnectOptions;
 }
 
-/** Allows the client that has come what its grant says. Throws `GrantOver`. */
+/** Allows the client that has connected. Throws `GrantOver`. */
 function keep({ record, options }: Grant, key: GrantKey): void {
   changeHere(options, (tokens) => {
     if (!tokens.some(({ id }) => id === record.id)) throw new GrantOver('ended', 'revoked');
@@ -123,14 +125,14 @@ function keep({ record, options }: Grant, key: GrantKey): void {
   });
 }
 
-/** What can be said of an answer before the grant is made. */
+/** Checks answers before the grant is made. */
 function checks(options: ConnectOptions) {
   const path = tokensFile(options.file);
   const tokens = attempt(() => readTokens(path, ownerOf(path)));
   const isTaken = (name: string): boolean => tokens.some((token) => token.name === name);
   return {
     profileFault,
-    nameFault: (name: string) => nameFault(name) ?? (isTaken(name) ? `there is a token ${name}` : undefined),
+    nameFault: (name: string) => nameFault(name) ?? (isTaken(name) ? `the token ${name} exists already` : undefined),
     usualName: (client: ClientKind) => freeName(client, isTaken),
   };
 }
@@ -146,7 +148,7 @@ function create(answers: ConnectOptions, profile: Profile, key: GrantKey, option
     if (answers.name !== undefined && isTaken(answers.name))
       fail(
         EXIT_FAILURE,
-        `there is a token ${answers.name}; choose another name, or: agent3 token revoke ${answers.name}`,
+        `the token ${answers.name} exists already. Choose another name, or end it: agent3 token revoke ${answers.name}`,
       );
     const name = answers.name ?? freeName(client, isTaken);
     made = makeGrant(key, { name, profile: profile.name, client, expiresAt, isKept: options.yes === true }, now);
@@ -178,7 +180,7 @@ function show({ record, options }: Grant, code: string, url: string): void {
   report(options, event, describeSteps(record, code, url));
 }
 
-/** A line of JSON, or words. */
+/** Prints an event as a line of JSON, or as text. */
 function report({ json }: ConnectOptions, event: Readonly<Record<string, unknown>>, words: string): void {
   process.stdout.write(json === true ? `${JSON.stringify(event)}\n` : `${words}\n`);
 }
@@ -194,7 +196,7 @@ function end({ record, options }: Grant, event: 'ended' | 'expired', why: string
   process.exit(EXIT_FAILURE);
 }
 
-/** What the owner answers. On a terminal, what was typed before the question is no answer. Throws `GrantOver`. */
+/** Asks the owner. On a terminal, keys typed before the question are dropped. Throws `GrantOver`. */
 async function isWanted({ json }: ConnectOptions, watch: GrantWatch, answers: Answers): Promise<boolean> {
   const isTerminal = process.stdin.isTTY === true;
   for (;;) {
@@ -202,12 +204,12 @@ async function isWanted({ json }: ConnectOptions, watch: GrantWatch, answers: An
       await delay(TYPED_AHEAD_MS);
       answers.forget();
     }
-    if (json !== true) process.stdout.write('It can do nothing before you say yes. Keep it? [Y/n] ');
+    if (json !== true) process.stdout.write('It can do nothing until you keep it. Keep it? [Y/n] ');
     const answer = await watch.answer(() => answers.take());
     if (/^\s*(?:y|yes)?\s*$/i.test(answer)) return true;
     if (!isTerminal || /^\s*no?\s*$/i.test(answer)) return false;
   }
 }
 
-/** Who is about to press a key when the client comes has not read the question. */
+/** Time in which keys are dropped: a key pressed as the client connects is no answer to the question. */
 const TYPED_AHEAD_MS = 300;

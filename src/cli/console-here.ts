@@ -8,14 +8,14 @@ import { describeErrno } from '../lib/errors.ts';
 import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
-/** Where the console is whose passkeys these are: that of the environment, or the installed one. */
+/** The console: from the environment, or the installed one. */
 export interface ConsoleHere {
   readonly directory: string;
   readonly answers: string;
   readonly passkeysFile: string;
-  /** Undefined: the settings name none, or only root may read them. */
+  /** Undefined when the settings have none, or only root may read them. */
   readonly origin: string | undefined;
-  /** The installed one; not that of an agent that was started by hand. */
+  /** True for the installed console, false for that of an agent that was started by hand. */
   readonly isInstalled: boolean;
 }
 
@@ -33,13 +33,13 @@ export function consoleHere(): ConsoleHere {
   };
 }
 
-/** Ends the program unless it may pin passkeys: root, or who has an agent of development. */
+/** Exits unless this user may pin passkeys: root, or the user of an agent that was started by hand. */
 export function requireOwner(verb: string): void {
   if (process.geteuid?.() === 0 || processEnvironment()['AGENT3_PASSKEYS_FILE']) return;
-  fail(EXIT_USAGE, `only root does this: sudo agent3 console ${verb}`);
+  fail(EXIT_USAGE, `only root may do this: sudo agent3 console ${verb}`);
 }
 
-/** What is pinned; undefined where nothing is. Ends the program with the reason when the file cannot be used. */
+/** Returns the pinned passkeys; undefined without any. Exits with the reason when the file cannot be used. */
 export function pinnedHere({ passkeysFile }: ConsoleHere): PasskeysFile | undefined {
   try {
     return readPasskeys(passkeysFile, process.geteuid?.());
@@ -49,7 +49,7 @@ export function pinnedHere({ passkeysFile }: ConsoleHere): PasskeysFile | undefi
   }
 }
 
-/** Ends the program with the reason when it cannot be written. */
+/** Exits with the reason when the file cannot be written. */
 export function pinHere({ passkeysFile }: ConsoleHere, file: PasskeysFile): void {
   try {
     writePasskeys(passkeysFile, file);

@@ -13,24 +13,24 @@ import { formatMinute } from './console-passkeys.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 const LOOK_MS = 200;
-/** Who is about to press a key when the phone has answered has not read the question. */
+/** Time in which keys are dropped: a key pressed as the phone answers is no answer to the question. */
 const TYPED_AHEAD_MS = 300;
 
-/** Shows a link, waits for the phone, and pins what the owner says yes to. */
+/** Shows a link, waits for the phone, and pins its passkey when the owner agrees. */
 export async function linkConsole({ name }: { readonly name?: string | undefined }): Promise<void> {
   requireOwner('link');
   const here = consoleHere();
   const { origin } = here;
   if (here.isInstalled && !hasConsole(readManifest(PATHS.manifest) ?? {}))
-    fail(EXIT_FAILURE, 'the installation has no console. To add it: sudo agent3 install --console');
+    fail(EXIT_FAILURE, 'the console is not installed. To add it: sudo agent3 install --console');
   if (origin === undefined)
     fail(
       EXIT_USAGE,
-      'AGENT3_CONSOLE_ORIGIN is not set: it is the URL of the console. Set it up with: sudo agent3 install --domain NAME. Without a domain: sudo agent3 install --console, which takes http://localhost:8443, through ssh -L',
+      'AGENT3_CONSOLE_ORIGIN, the URL of the console, is not set: sudo agent3 install --domain NAME. Without a domain: sudo agent3 install --console, for http://localhost:8443 through ssh -L',
     );
   if (name !== undefined && (name === '' || name.length > 100))
-    fail(EXIT_USAGE, '--name has to have 1 to 100 characters');
-  // Read from now on: a line that waits until the question is there would answer it.
+    fail(EXIT_USAGE, '--name must have 1 to 100 characters');
+  // Read from now on, so that a line typed before the question does not answer it.
   const typed = new Answers();
   await confirmMove(here, origin, typed);
   const link = openLink(here, origin, name);
@@ -40,7 +40,7 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
-      // A terminal has written ^C at the end of the line.
+      // The terminal has printed ^C on this line.
       process.stdout.write('\n');
       stop();
     });
@@ -55,7 +55,7 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
       const done = named.kind === 'passkey' ? 'pinned' : 'allowed';
       const until = named.kind === 'passkey' ? '' : ` until ${formatMinute(Date.now() + SESSION_MS)}`;
       process.stdout.write(
-        `${done} ${visibleLine(named.name)}${until}; to end it: sudo agent3 console remove ${quoted(named.name)}\n`,
+        `${done} ${visibleLine(named.name)}${until}. To remove it: sudo agent3 console remove ${quoted(named.name)}\n`,
       );
     } else {
       link.say({ state: 'refused', why: 'The owner said no' });
@@ -64,23 +64,23 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
     }
   } catch (error) {
     if (!(error instanceof LinkOver)) throw error;
-    process.stdout.write(`\nThe link is over: ${error.message}. For a new one, run agent3 console link again.\n`);
+    process.stdout.write(`\nThe link has ended: ${error.message}. For a new link: sudo agent3 console link\n`);
     process.exitCode = EXIT_FAILURE;
   }
   link.end();
   process.exit();
 }
 
-/** A phone does not reach what only this machine does: then there is no QR code, but the way there. */
+/** Describes how to open the link. A phone cannot reach localhost, so then there is no QR code but an ssh tunnel. */
 function describeLink({ isInstalled }: ConsoleHere, url: string): string {
   const tunnel = consoleTunnel(url);
-  const wait = 'within ten minutes, and make a passkey. This waits for it; Ctrl-C ends it.\n';
+  const wait = 'within 10 minutes, and make a passkey. This command waits for it; Ctrl-C cancels.\n';
   if (tunnel === undefined) return `${codeOf(url)}\n\n${url}\n\nOpen it on the phone or in a browser, ${wait}`;
   if (!isInstalled) return `${url}\n\nOpen it in a browser on this machine, ${wait}`;
   return `First, on your computer: ${tunnel}\n\n${url}\n\nThen open it there in a browser, ${wait}`;
 }
 
-/** The QR code of a link, light on dark whatever colours the terminal has: cameras read it so. */
+/** Returns the QR code of a link, light on dark in any terminal, so that cameras can read it. */
 function codeOf(url: string): string {
   const code = renderUnicodeCompact(url, { border: 2 });
   if (process.stdout.isTTY !== true) return code;
@@ -90,7 +90,7 @@ function codeOf(url: string): string {
 function openLink(here: ConsoleHere, origin: string, name: string | undefined): Link {
   try {
     const reportWrong = (wrong: number, most: number): boolean =>
-      process.stdout.write(`an answer does not fit this link: ${wrong} of ${most}\n`);
+      process.stdout.write(`an answer did not fit this link (${wrong} of ${most})\n`);
     return new Link(here, origin, reportWrong, name);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
@@ -98,13 +98,13 @@ function openLink(here: ConsoleHere, origin: string, name: string | undefined): 
   }
 }
 
-/** Passkeys belong to an origin: with another one, those that are there count no more. */
+/** Asks before a new origin makes the passkeys of the old origin invalid. */
 async function confirmMove(here: ConsoleHere, origin: string, typed: Answers): Promise<void> {
   const pinned = pinnedHere(here);
   const count = pinned?.passkeys.length ?? 0;
   if (pinned === undefined || pinned.origin === origin || count === 0) return;
-  const many = count === 1 ? 'the passkey' : `all ${count} passkeys`;
-  const question = `The console has moved from ${pinned.origin} to ${origin}. A new passkey there removes ${many} of before. Continue?`;
+  const many = count === 1 ? 'the old passkey' : `all ${count} old passkeys`;
+  const question = `The console has moved from ${pinned.origin} to ${origin}. A new passkey there removes ${many}. Continue?`;
   if (!(await ask(question, typed, () => {}))) fail(EXIT_FAILURE, 'nothing was changed');
 }
 
@@ -120,14 +120,14 @@ function isWanted(link: Link, linked: Linked, typed: Answers): Promise<boolean> 
   const name = describeName(linked.name);
   const question =
     linked.kind === 'passkey'
-      ? `\nThe device ${name} has made a passkey. Its fingerprint, which the device has to show too:\n\n  ${linked.passkey.fingerprint}\n\nIt may approve, thaw and do all else that the console can. Pin it?`
+      ? `\nThe device ${name} has made a passkey. Its fingerprint, which the device must show too:\n\n  ${linked.passkey.fingerprint}\n\nIt may do everything that the console can, such as approve and thaw. Pin it?`
       : `\nThe device ${name} asks for a session without a passkey.\nFor 12 hours it may look, deny, stop and freeze. Allow it?`;
   return ask(question, typed, () => {
-    if (Date.now() > link.until) throw new LinkOver('nobody has answered within ten minutes');
+    if (Date.now() > link.until) throw new LinkOver('nobody answered within 10 minutes');
   });
 }
 
-/** Whether the owner types yes. On a terminal, what was typed before the question is no answer. */
+/** Returns true when the owner types yes. On a terminal, keys typed before the question are dropped. */
 async function ask(question: string, typed: Answers, requireOpen: () => void): Promise<boolean> {
   if (process.stdin.isTTY === true) {
     await delay(TYPED_AHEAD_MS);
@@ -144,7 +144,7 @@ async function ask(question: string, typed: Answers, requireOpen: () => void): P
 
 const MOST_SHOWN_CHARS = 60;
 
-/** A name from the other end of the link, in quotes that it cannot close: it looks like nothing of the terminal's own. */
+/** Quotes a name from the other end of the link, so that it cannot look like output of this program. */
 export function describeName(name: string): string {
   const shown = visibleLine(name.replaceAll(/["“”„‟″＂]/g, "'"));
   return `"${shown.length > MOST_SHOWN_CHARS ? `${shown.slice(0, MOST_SHOWN_CHARS).toWellFormed()} …` : shown}"`;

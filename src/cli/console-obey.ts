@@ -15,19 +15,19 @@ import { freezeActions } from './freeze-actions.ts';
 import { decisionsHere, groupOf, ownerOf, placeHere, tokensFile } from './here.ts';
 
 /**
- * Obeys what the owner's console has left for root. Exits with the reason when it cannot. An agent that is no service
- * runs it as itself, and says when it was started.
+ * Obeys the orders of the owner's console for root. Exits with the reason when it cannot. An agent that is no service
+ * runs it as its own user, with the time of its start.
  */
 export async function obeyConsole(startedAt: number | undefined): Promise<void> {
   if (process.geteuid?.() !== 0 && startedAt === undefined)
-    fail(EXIT_USAGE, 'only root obeys: sudo agent3 console obey');
+    fail(EXIT_USAGE, 'only root may do this: sudo agent3 console obey');
   const environment = processEnvironment();
   const console = placeHere(undefined, 'AGENT3_CONSOLE_DIR', PATHS.console);
   if (console === undefined) fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_CONSOLE_DIR as for the agent');
-  // Of an agent that was started by hand, those of the environment alone: not those of a service on the same machine.
+  // For an agent that was started by hand, only the environment counts, not a service on the same machine.
   const isNamed = Boolean(environment['AGENT3_CONSOLE_DIR']);
   const decisions = isNamed ? environment['AGENT3_APPROVALS_DIR'] || undefined : decisionsHere();
-  // As whom commands run, a service has no say; an agent of development proves nothing anyhow.
+  // The user of the commands may order nothing of a service. An agent that was started by hand proves nothing anyway.
   const isService = decisions === PATHS.approvals;
   const settings = isNamed ? environment : installedSettings();
   const secrets = new Secrets(settings, startedAt);
@@ -64,7 +64,7 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
   }
 }
 
-/** Whether the console runs, and nothing was set otherwise since: then the next order is for a process that knows it. */
+/** Returns true when the console runs with the current settings. */
 function awaited(): () => boolean {
   const set = (): string => [PATHS.settings, PATHS.consoleSettings, PATHS.manifest].map(fileFingerprint).join();
   const before = set();
@@ -73,7 +73,7 @@ function awaited(): () => boolean {
 
 const TOKENS = 'the agent has no file of tokens. Set AGENT3_TOKENS_FILE, and restart the agent';
 
-/** Keys: of the settings, or what an agent of development gives to its own process. An environment others may read. */
+/** Keys of the settings, or from standard input: other processes could read them in the environment. */
 class Secrets {
   #given: Promise<Readonly<Record<string, string | undefined>>> | undefined;
 
@@ -90,12 +90,12 @@ class Secrets {
   }
 }
 
-/** What reaches the servers of the fleet in a directory. */
+/** Returns a function that passes orders on to the servers of the fleet in a directory. */
 function passingOnHere(directory: string, secrets: Secrets, tell: (line: string) => void): PassOn {
   let opened: Promise<PassOn> | undefined;
   const open = async (): Promise<PassOn> => {
     const key = requireSet(await secrets.get('AGENT3_FLEET_KEY'), 'AGENT3_FLEET_KEY is not set: the fleet needs it');
-    // Loaded when it is needed: a freeze of this server is not to wait for it.
+    // Loaded only when needed, so that a freeze of this server does not wait for it.
     const { passingOn } = await import('./console-pass-on.ts');
     return passingOn(directory, key, tell);
   };
@@ -108,7 +108,7 @@ function passingOnHere(directory: string, secrets: Secrets, tell: (line: string)
 interface Here {
   /** The directory of decisions. */
   readonly decisions: string | undefined;
-  /** The agent is that of the environment. */
+  /** True when the agent is that of the environment. */
   readonly isNamed: boolean;
   readonly origin: string | undefined;
   readonly secrets: Secrets;
@@ -119,25 +119,25 @@ function rootActions({ decisions, isNamed, origin, secrets }: Here): RootActions
     ...freezeActions(decisions, origin),
     revoke: ({ token, made }) => {
       if (token === RESERVED)
-        throw new Error('the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
+        throw new Error('this token is AGENT3_API_TOKEN of the settings: change it there, and restart the agent');
       const path = tokensHere(isNamed);
       const options = { group: groupOf(path), own: ownerOf(path) };
       changeTokens(path, (tokens) => withoutToken(tokens, token, made), options);
     },
     changeTokens: async (order, signature) => {
-      // Loaded when it is needed: a freeze is not to wait for it.
+      // Loaded only when needed, so that a freeze does not wait for it.
       const { changeByOrder } = await import('./console-tokens.ts');
       changeByOrder(tokensHere(isNamed), order, signature, await secrets.get('AGENT3_GRANT_KEY'));
     },
   };
 }
 
-/** The file of tokens; of an agent that was started by hand, that of the environment alone. */
+/** Returns the file of tokens; for an agent that was started by hand, only that of the environment. */
 function tokensHere(isNamed: boolean): string {
   return tokensFile(isNamed ? requireSet(processEnvironment()['AGENT3_TOKENS_FILE'] || undefined, TOKENS) : undefined);
 }
 
-/** Throws `why` where a setting is missing. */
+/** Throws `why` when a setting is missing. */
 function requireSet(value: string | undefined, why: string): string {
   if (value === undefined) throw new Error(why);
   return value;

@@ -24,32 +24,34 @@ export function listPasskeys({ json }: { readonly json?: true | undefined }): vo
     row(name, fingerprint, `since ${formatMinute(made_at)}`);
   for (const { name, until } of sessions) row(name, 'no passkey', `until ${formatMinute(until)}`);
   if (file !== undefined && here.origin !== undefined && file.origin !== here.origin)
-    process.stderr.write(`they belong to ${file.origin}, and the console is at ${here.origin}: they count no more\n`);
+    process.stderr.write(
+      `these passkeys are for ${file.origin}, but the console is at ${here.origin}, so they no longer work\n`,
+    );
 }
 
 function row(name: string, fingerprint: string, when: string): void {
   process.stdout.write(`${visibleLine(name).padEnd(24)}  ${fingerprint.padEnd(19)}  ${when}\n`);
 }
 
-/** A time to the minute. */
+/** Formats a time to the minute. */
 export function formatMinute(time: number): string {
   return `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
-/** Ends the tokens that the removed passkeys brought into force: who has lost a phone does not know what it made last. */
+/** Ends the tokens that the removed passkeys made or kept: the owner of a lost phone cannot know which. */
 function endTokens({ isInstalled }: ConsoleHere, ids: ReadonlySet<string>): void {
   const path = isInstalled ? PATHS.tokens : processEnvironment()['AGENT3_TOKENS_FILE'];
   if (!path || !existsSync(path) || ids.size === 0) return;
   try {
     for (const name of endTokensBy(path, ids))
-      process.stdout.write(`ended ${visibleLine(name)}, a token or a sign-in that it had made or kept\n`);
+      process.stdout.write(`ended ${visibleLine(name)}, a token or grant that it had made or kept\n`);
   } catch (error) {
     if (!(error instanceof TokenFileFault)) throw error;
-    fail(EXIT_FAILURE, `its tokens have not ended: ${error.message}`);
+    fail(EXIT_FAILURE, `its tokens could not be ended: ${error.message}`);
   }
 }
 
-/** Removes what has a name or a fingerprint, and with it who is signed in by that. */
+/** Removes a passkey or a session by name or fingerprint, and its sign-ins. */
 export function removePasskey(which: string): void {
   requireOwner(`remove ${which}`);
   const here = consoleHere();
@@ -60,11 +62,11 @@ export function removePasskey(which: string): void {
   );
   const sessions = (file?.sessions ?? []).filter(({ name }) => name === which);
   if (file === undefined || passkeys.length + sessions.length === 0)
-    fail(EXIT_FAILURE, `there is no passkey ${which}; agent3 console list shows what there is`);
+    fail(EXIT_FAILURE, `there is no passkey ${which}. To see them: agent3 console list`);
   if (passkeys.length > 1)
     fail(
       EXIT_FAILURE,
-      `${passkeys.length} passkeys are called ${which}: name one by its fingerprint`,
+      `${passkeys.length} passkeys are called ${which}. Give a fingerprint`,
       ...passkeys.map(({ fingerprint }) => fingerprint),
     );
   pinHere(here, {
@@ -79,5 +81,5 @@ export function removePasskey(which: string): void {
   process.stdout.write('Its sign-ins have ended.\n');
   endTokens(here, new Set(passkeys.map(({ id }) => id)));
   if (file.passkeys.length === passkeys.length && passkeys.length > 0)
-    process.stdout.write('It was the last passkey. For another one: sudo agent3 console link\n');
+    process.stdout.write('It was the last passkey. To add one: sudo agent3 console link\n');
 }

@@ -10,13 +10,13 @@ import { likelyOwner } from '../lib/files.ts';
 import { groupOf, ownerOf, sessionsHere } from './here.ts';
 import { nameFault, profileFault } from './token-here.ts';
 
-/** Changes the file of tokens as somebody has signed it at the console. Throws with the reason. */
+/** Changes the file of tokens as a signed order of the console says. Throws with the reason. */
 export function changeByOrder(path: string, order: TokenOrder, signature: Signature, secret: string | undefined): void {
   const key = secret === undefined ? undefined : new GrantKey(secret);
   const deps: TokenOrderDeps = {
     key,
     nameFault,
-    // Its unit may not become another user: of a profile that the agent cannot read, doctor tells.
+    // Its unit may not become another user. The doctor reports profiles that the agent cannot read.
     profileFault: (name) =>
       profileFault(name, (directory) =>
         readProfiles(directory, undefined, directory === undefined ? undefined : likelyOwner(directory)),
@@ -36,7 +36,7 @@ export function changeByOrder(path: string, order: TokenOrder, signature: Signat
   });
 }
 
-/** Ends the tokens that came into force by passkeys which are gone; gives their names. Throws `TokenFileFault`. */
+/** Ends the tokens that removed passkeys made or kept. Returns their names. Throws `TokenFileFault`. */
 export function endTokensBy(path: string, passkeys: ReadonlySet<string>): string[] {
   const ended: string[] = [];
   changeTokens(

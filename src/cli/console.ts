@@ -8,25 +8,25 @@ export function defineConsole(command: Command): void {
   command.addHelpText('after', HELP);
   command
     .command('link')
-    .description('Link a phone or a browser: shows a link, and pins the passkey that is made there')
-    .option('--name <name>', 'what the passkey is called (default: as its owner calls it)')
+    .description('Link a phone or a browser, and pin its passkey')
+    .option('--name <name>', 'name of the passkey (default: as given on the device)')
     .action(async (options) => (await import('./console-link.ts')).linkConsole(options));
   command
     .command('list')
-    .description('List the passkeys, and who is signed in without one')
-    .option('--json', 'print them as JSON')
+    .description('List passkeys, and sessions without a passkey')
+    .option('--json', 'print JSON')
     .action(async (options) => (await import('./console-passkeys.ts')).listPasskeys(options));
   command
     .command('remove <passkey>')
-    .description('Remove a passkey or a session, by its name or fingerprint: who has it is signed out at once')
+    .description('Remove a passkey or a session, by name or fingerprint, and sign it out')
     .action(async (passkey) => (await import('./console-passkeys.ts')).removePasskey(passkey));
-  command.command('serve').description('Serve the page and its API until SIGTERM (its unit runs this)').action(serve);
+  command.command('serve').description('Serve the page and its API until SIGTERM (for its unit)').action(serve);
   command
     .command('obey', { hidden: true })
-    .description('Obey the orders that the console has left for root (its path unit runs this)')
-    .addOption(new Option('--since <ms>', 'for an agent that is no service: when it was started').argParser(Number))
-    .addOption(new Option('--hub', 'on a server of a fleet: what the console of its hub orders'))
-    .addOption(new Option('--order <id>', 'for an agent that is no service: the one on standard input'))
+    .description('Obey the orders of the console for root (for its path unit)')
+    .addOption(new Option('--since <ms>', 'start of an agent that is no service').argParser(Number))
+    .addOption(new Option('--hub', 'obey the console of the hub, on a server of a fleet'))
+    .addOption(new Option('--order <id>', 'obey only the order on standard input, for an agent that is no service'))
     .action(async ({ since, hub, order }) => {
       if (hub !== true) return (await import('./console-obey.ts')).obeyConsole(since);
       const { obeyHub, obeyHubMessage } = await import('./hub-obey.ts');
@@ -35,7 +35,7 @@ export function defineConsole(command: Command): void {
 }
 
 const HELP = `
-The console is the page of the owner: what waits for approval, what runs, freeze. Each passkey is an owner.
+The console is the owner's web page: approvals, running commands, freeze. Each passkey has the rights of the owner.
 
 Examples:
   sudo agent3 console link

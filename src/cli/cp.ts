@@ -14,17 +14,17 @@ import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './rem
 /** `agent3 cp`. */
 export function defineCp(command: Command): void {
   withRemote(
-    command.argument('<file>', 'what is copied: a file, or with -r a directory').argument('<target>', 'its new place'),
+    command.argument('<file>', 'file to copy, or with -r a directory').argument('<target>', 'where to copy it'),
   )
-    .option('-r, --recursive', 'copy a directory with all in it')
+    .option('-r, --recursive', 'copy a directory and its content')
     .option('-q, --quiet', 'show no progress bar')
-    .option('--server <name>', 'the server of a fleet that the path is on; a file alone')
+    .option('--server <name>', 'server of a fleet that the path is on (files only)')
     .addHelpText('after', EXAMPLES + REMOTE_HELP)
     .action((source, target, options) => runCp(source, target, options));
 }
 
 const EXAMPLES = `
-One of the two is on an agent: it begins with a colon, or with the host name of an agent and a colon.
+One path is on an agent. It begins with a colon, or with the host name of an agent and a colon.
 
 Examples:
   agent3 cp site.tgz :/srv/site.tgz
@@ -33,12 +33,12 @@ Examples:
   agent3 cp -r :/etc/nginx backup
   agent3 cp --server web1 site.tgz :/srv/site.tgz     to a server of the fleet, through its hub
 
-A connection that breaks is taken up where it was, for up to a minute. The SHA-256 of both is compared at the end.
-What is replaced stays as it was until the copy is whole, and keeps its permissions.
-With -r a symbolic link is copied as a link. Pipes, sockets and devices are not copied: cp names them and ends with 1.
+cp resumes after a broken connection, for up to a minute. At the end it compares the SHA-256 of both files.
+The target keeps its content until the copy is complete, and it keeps its permissions.
+With -r, symbolic links are copied as links. Pipes, sockets and devices are not copied: cp lists them and exits with 1.
 `;
 
-/** How files are copied, and through which server of a fleet. */
+/** What a copy needs, and the server of a fleet. */
 type CpDeps = CopyDeps & { readonly server: string | undefined };
 
 interface CpOptions extends RemoteOptions {
@@ -47,14 +47,14 @@ interface CpOptions extends RemoteOptions {
   readonly server?: string;
 }
 
-/** A path on an agent: behind the colon. */
+/** The path on the agent, after the colon. */
 interface RemotePath {
-  /** Of the agent; empty: that of the options and the environment. */
+  /** Host name of the agent; empty for that of the options and the environment. */
   readonly host: string;
   readonly path: string;
 }
 
-/** The path on an agent that a word names; undefined: it is one of this machine. */
+/** Parses a path on an agent; undefined for a path on this machine. */
 export function remotePathIn(word: string): RemotePath | undefined {
   const [, host, path] = /^([^/:]*):(.*)$/s.exec(word) ?? [];
   return host === undefined || path === undefined ? undefined : { host, path: posix.normalize(path) };
@@ -64,8 +64,9 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   const [from, to] = [remotePathIn(source), remotePathIn(target)];
   const remote = from ?? to;
   if (remote === undefined || (from !== undefined && to !== undefined))
-    fail(EXIT_USAGE, 'one of the two has to be on an agent, and the other here: agent3 cp FILE :/path/on/the/agent');
-  if (!remote.path.startsWith('/')) fail(EXIT_USAGE, `a path on an agent is absolute: ${remote.host}:/${remote.path}`);
+    fail(EXIT_USAGE, 'one path must be on an agent and the other on this machine: agent3 cp FILE :/path/on/the/agent');
+  if (!remote.path.startsWith('/'))
+    fail(EXIT_USAGE, `a path on an agent must be absolute: ${remote.host}:/${remote.path}`);
   const named = remote.host === '' ? options : { ...options, url: options.url ?? `https://${remote.host}` };
   const client = remoteClient(named, EXIT_USAGE);
   const interrupts = new Interrupts();
@@ -76,7 +77,7 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   if (options.server !== undefined && options.recursive === true)
     fail(
       EXIT_USAGE,
-      `to a server go files alone. A directory: tar c DIR | agent3 exec --server ${options.server} 'tar x -C /PATH'`,
+      `--server copies only files. For a directory: tar c DIR | agent3 exec --server ${options.server} 'tar x -C /PATH'`,
     );
   const { server } = options;
   const deps = { client, backoff, progress: bar.show, say: (text: string) => bar.say(text), server };
@@ -98,7 +99,7 @@ const MOST_NAMED = 10;
 
 function notCopied(left: readonly string[]): string {
   const more = left.length > MOST_NAMED ? `, and ${left.length - MOST_NAMED} more` : '';
-  return `not copied, as only files, directories and symbolic links can be: ${left.slice(0, MOST_NAMED).join(', ')}${more}`;
+  return `not copied (only files, directories and symbolic links are): ${left.slice(0, MOST_NAMED).join(', ')}${more}`;
 }
 
 async function send(
@@ -111,8 +112,8 @@ async function send(
   const { server } = deps;
   const isDirectory = isLocalDirectory(local);
   if (isDirectory === undefined) fail(EXIT_FAILURE, `${local} does not exist`);
-  if (isDirectory && !isTree) fail(EXIT_USAGE, `${local} is a directory: copy it with -r`);
-  // As cp does: into a directory that is there.
+  if (isDirectory && !isTree) fail(EXIT_USAGE, `${local} is a directory. To copy it: -r`);
+  // Like cp, copies into an existing directory.
   const isInto = remote.endsWith('/') || (server === undefined && (await isRemoteDirectory(deps, remote)));
   const target = isInto ? posix.join(remote, basename(resolve(local))) : remote;
   if (isDirectory) return sendTree(deps, local, target, bar.begin);
@@ -137,7 +138,7 @@ async function receive(
   return [];
 }
 
-/** Undefined: there is nothing. */
+/** Returns undefined when nothing exists there. */
 function isLocalDirectory(path: string): boolean | undefined {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory();
 }

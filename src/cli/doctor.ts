@@ -60,7 +60,7 @@ async function runDoctor(asJson: boolean): Promise<void> {
   process.exit(ok ? 0 : EXIT_FAILURE);
 }
 
-/** For the owner's console. A disk that is full, or read-only, is a finding by itself. */
+/** Writes the findings for the owner's console. A full or read-only disk is a finding of its own. */
 function keepNote(note: DoctorNote): void {
   try {
     if (existsSync(dirname(DOCTOR_NOTE))) keepDoctorNote(note);
@@ -78,7 +78,7 @@ async function examine(): Promise<Finding[]> {
   return lookAt(checksOf(manifest, readText(PATHS.settings) ?? ''));
 }
 
-/** Causes before what follows from them. */
+/** Runs the checks; causes come before what follows from them. */
 function checksOf(manifest: Manifest, text: string): Check[] {
   const values = parseEnvFile(text);
   const { domain, user } = manifest;
@@ -109,7 +109,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
   ];
 }
 
-/** A file of tokens that cannot be read is another check's. */
+/** Another check reports a file of tokens that cannot be read. */
 function hasGrants(): boolean {
   try {
     return readTokens(PATHS.tokens).some(isGrant);

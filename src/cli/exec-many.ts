@@ -4,7 +4,7 @@ import { isTransient, isTransientOnceReached, retry } from '../client/backoff.ts
 import { writeAll } from '../client/descriptor.ts';
 import { visibleText } from '../lib/visible.ts';
 
-/** Seconds that one look at a run may wait. */
+/** Longest wait of one request for the state of a run, in seconds. */
 const WAIT_SECONDS = 2;
 
 interface Group {
@@ -17,7 +17,7 @@ interface Group {
   readonly omitted_chars?: number;
 }
 
-/** An answer of `run_on` or `read_run`. */
+/** The answer of `run_on` or `read_run`. */
 interface RunAnswer {
   readonly run: string;
   readonly status: string;
@@ -35,8 +35,8 @@ interface RunAnswer {
 }
 
 /**
- * Runs a command on many servers of a fleet and prints equal answers once. Gives the exit code: 0 when all went well, 1
- * when one did not. Throws a `ClientFault`.
+ * Runs a command on many servers of a fleet and prints equal answers once. Returns the exit code: 0 when all succeeded,
+ * else 1. Throws a `ClientFault`.
  */
 export async function execOnMany(client: AgentClient, args: Readonly<Record<string, unknown>>): Promise<number> {
   let answer = await retry(() => client.call<RunAnswer>('run_on', args), isTransientOnceReached());
@@ -52,12 +52,12 @@ export async function execOnMany(client: AgentClient, args: Readonly<Record<stri
   return isWell ? 0 : 1;
 }
 
-/** What every group that is told of begins with: who, and what is not as it should be. */
+/** Formats the first line of a group: its servers, and what went wrong. */
 function describeGroup({ servers, exit_code, status, stdout, stderr, diff, omitted_chars }: Group): string {
   const why = [...(status === undefined ? [] : [status]), ...(exit_code === 0 ? [] : [`exit code ${exit_code}`])];
   const head = `${servers.join(', ')}${why.length > 0 ? ` (${why.join(', ')})` : ''}:`;
-  const left = omitted_chars === undefined ? '' : `[${omitted_chars} characters are not shown]\n`;
-  const parts = [stdout, diff === undefined ? undefined : `[against the first]\n${diff}`, stderr, left];
+  const left = omitted_chars === undefined ? '' : `[${omitted_chars} characters not shown]\n`;
+  const parts = [stdout, diff === undefined ? undefined : `[difference from the first]\n${diff}`, stderr, left];
   return `${head}\n${parts.map((part) => (part ? ended(part) : '')).join('')}`;
 }
 
@@ -75,7 +75,7 @@ function faultsOf({ unreachable, failed = [], not_started }: RunAnswer): string[
 
 function showProgress({ groups, running = [], waiting = [] }: RunAnswer): void {
   if (!isatty(2)) return;
-  const asks = waiting.length > 0 ? `; a person has to approve it on ${waiting.join(', ')}` : '';
+  const asks = waiting.length > 0 ? `; waits for approval on ${waiting.join(', ')}` : '';
   const line = `${groups.length} different answers so far; runs on ${running.join(', ') || 'none'}${asks}`;
   process.stderr.write(`\r\u{1b}[K${visibleText(line).slice(0, 100)}`);
 }

@@ -14,7 +14,7 @@ import { EXIT_EXEC, endOutput, fail } from './exit.ts';
 import { numberOption } from './number-option.ts';
 import { REMOTE_HELP, remoteClient, withRemote } from './remote.ts';
 
-/** `agent3 exec`. Its options stand before the first word of the command; all that follows is the command. */
+/** `agent3 exec`. Its options come before the first word of the command. */
 export function defineExec(command: Command): void {
   withExecOptions(command).action((words, options) => runExec(words.join(' '), options));
 }
@@ -25,17 +25,15 @@ function withExecOptions(command: Command) {
   return withRemote(command.usage('[options] <command...>').passThroughOptions())
     .argument('<command...>', 'the command; several words are joined by spaces')
     .option('--timeout <seconds>', 'time limit (default: the longest that the agent allows)', parseSeconds)
-    .option('--cwd <path>', 'its working directory, on the agent')
-    .option('--env <assignment>', 'NAME=value, set for the command; may be repeated', addAssignment)
-    .option('--key <key>', 'makes a repeat safe: the same key runs nothing again and follows the first command')
+    .option('--cwd <path>', 'working directory of the command, on the agent')
+    .option('--env <assignment>', 'NAME=value for the command; may be repeated', addAssignment)
+    .option('--key <key>', 'make a repeat safe: the same key follows the first command instead of running it again')
     .option('-n, --no-stdin', 'pass no standard input')
-    .addOption(new Option('-d, --detach', 'print the session at once and leave the command running').conflicts('tty'))
-    .option('-t, --tty', 'run it in a terminal, for programs that need one')
-    .option('--server <name>', 'the server of a fleet, or several in short: web[1-3]; may be repeated', addName)
+    .addOption(new Option('-d, --detach', 'print the session at once, and leave the command running').conflicts('tty'))
+    .option('-t, --tty', 'run the command in a terminal')
+    .option('--server <name>', 'server of a fleet, or several as web[1-3]; may be repeated', addName)
     .addOption(
-      new Option('--select <labels>', 'in place of --server: those with these labels, role=web,env=prod').conflicts(
-        'server',
-      ),
+      new Option('--select <labels>', 'servers with these labels, such as role=web,env=prod').conflicts('server'),
     )
     .addHelpText('after', EXAMPLES + REMOTE_HELP);
 }
@@ -55,15 +53,15 @@ Examples:
   session=$(agent3 exec --detach 'make -C /srv/app'); agent3 session read --follow "$session"
 
 Options end at the first word of the command, as with ssh: agent3 exec --timeout 5 tail -n 1 /etc/motd
-Standard input is passed unless it is a terminal. Ctrl-C stops the command.
-Exit code: the command's own; 124 when it was stopped at its time limit, 255 when exec itself failed.
+Standard input is passed on unless it is a terminal. Ctrl-C stops the command.
+Exit code: that of the command, 124 at its time limit, 255 when exec itself failed.
 `;
 
-const parseSeconds = numberOption(/^\d+(\.\d+)?$/, Number.MIN_VALUE, 1e9, 'It has to be a number of seconds.');
+const parseSeconds = numberOption(/^\d+(\.\d+)?$/, Number.MIN_VALUE, 1e9, 'It must be a number of seconds.');
 
 function addAssignment(text: string, earlier: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const at = text.indexOf('=');
-  if (at < 1) throw new InvalidArgumentError('It has to be of the form NAME=value.');
+  if (at < 1) throw new InvalidArgumentError('It must have the form NAME=value.');
   return { ...earlier, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
@@ -95,7 +93,7 @@ async function execute(
     await writeAll(1, Buffer.from(`${started.session}\n`));
     return 0;
   }
-  // Awaited here: the terminal is given back after it.
+  // Awaited here, because the terminal is restored afterwards.
   return (await new Attendance(client, started, interrupts).untilEnd(input)) ?? EXIT_EXEC;
 }
 
@@ -122,18 +120,21 @@ function orderOf(cmd: string, options: ExecOptions, input: Input, terminal: Loca
   };
 }
 
-/** One server that is named runs it as this one would; several answer together. */
+/** Returns true when the command is for several servers, which answer together. */
 function isForMany({ server = [], select }: ExecOptions): boolean {
   return select !== undefined || server.length > 1 || server.some((name) => name.includes('['));
 }
 
-/** Arguments of `run_on`. */
+/** Returns the arguments of `run_on`. */
 function orderForMany(cmd: string, options: ExecOptions, input: Input): Readonly<Record<string, unknown>> {
   const { server, select, cwd, env, timeout, key = crypto.randomUUID(), tty, detach } = options;
   if (tty === true || detach === true || env !== undefined)
-    fail(EXIT_EXEC, 'on several servers there is no --tty, --detach and --env. Nothing was run.');
+    fail(EXIT_EXEC, '--tty, --detach and --env do not work with several servers. Nothing was run.');
   if (input.kind === 'pieces')
-    fail(EXIT_EXEC, 'on several servers standard input has to be text of at most 64 KiB, or -n. Nothing was run.');
+    fail(
+      EXIT_EXEC,
+      'for several servers, standard input must be text of at most 64 KiB. To pass none: -n. Nothing was run.',
+    );
   return { cmd, servers: server, select, cwd, timeout, key, ...(input.kind === 'whole' && { stdin: input.text }) };
 }
 
@@ -144,8 +145,8 @@ async function start(client: AgentClient, order: Order, interrupts: Interrupts):
     hasWarned = true;
   });
   interrupts.listen((_, count) => {
-    // The first one stops the command as soon as its session is known.
-    if (count > 1) leave(interrupts, 'the command may have been started: agent3 session list');
+    // The first signal stops the command as soon as its session is known.
+    if (count > 1) leave(interrupts, 'the command may have started. To check: agent3 session list');
   });
   return startCommand(client, order, backoff);
 }

@@ -12,7 +12,7 @@ import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { placeHere } from './here.ts';
 
-/** The option of all commands of the fleet. */
+/** The option of all fleet commands. */
 export const DIR_OPTION = [
   '--dir <directory>',
   'directory of the fleet (default: AGENT3_FLEET_DIR, or that of the installed hub)',
@@ -22,24 +22,24 @@ export interface FleetOptions {
   readonly dir?: string | undefined;
 }
 
-/** The directory of the fleet. */
+/** Returns the directory of the fleet. Exits with 2 when none is known. */
 export function fleetDirectory({ dir }: FleetOptions): string {
-  const what = 'no agent is installed here: name the directory of the fleet with --dir';
+  const what = 'no agent is installed here: give the directory of the fleet with --dir';
   return placeHere(dir, 'AGENT3_FLEET_DIR', PATHS.fleet) ?? fail(EXIT_USAGE, what);
 }
 
-/** Whether this is the installed hub, not one that was started by hand. */
+/** Returns true for the installed hub, false for one that was started by hand. */
 export function isInstalledFleet(directory: string): boolean {
   return directory === PATHS.fleet && existsSync(PATHS.manifest);
 }
 
-/** Ends the program unless it may change the fleet: root, or who has an agent of development. */
+/** Exits unless this user may change the fleet: root, or the user of a hub that was started by hand. */
 export function requireFleetOwner(directory: string, command: string): void {
   if (isInstalledFleet(directory) && process.geteuid?.() !== 0)
-    fail(EXIT_USAGE, `only root does this: sudo agent3 ${command}`);
+    fail(EXIT_USAGE, `only root may do this: sudo agent3 ${command}`);
 }
 
-/** What `act` gives. Ends the program with the reason where a file, NATS or the installer has a fault. */
+/** Returns the result of `act`. Exits with the reason when a file, NATS or the installer has a fault. */
 export async function attempt<T>(act: () => Promise<T> | T): Promise<T> {
   try {
     return await act();
@@ -50,16 +50,16 @@ export async function attempt<T>(act: () => Promise<T> | T): Promise<T> {
   }
 }
 
-/** The server of this name. Without one, ends the program and lists the names. */
+/** Returns the server of this name. Exits with a list of the names when it does not exist. */
 export function requireServer({ servers }: Inventory, name: string): ServerRecord {
   const names = servers.map((server) => server.name).join(', ') || 'none yet';
   return (
     servers.find((server) => server.name === name) ??
-    fail(EXIT_FAILURE, `there is no server ${name}; there are: ${names}`)
+    fail(EXIT_FAILURE, `there is no server ${name}. There are: ${names}`)
   );
 }
 
-/** The inventory. Ends the program with the reason where it cannot be used. */
+/** Returns the inventory. Exits with the reason when it cannot be used. */
 export function inventoryHere(directory: string): Promise<Inventory> {
   return attempt(() => readInventory(directory));
 }

@@ -39,18 +39,20 @@ interface InitOptions extends FleetOptions {
 const CONNECT_TRIES = 50;
 const PAUSE_MS = 200;
 
-/** Makes keys, certificate, inventory and configuration, and on an installed agent all that has to run. */
+/** Makes keys, certificate, inventory and configuration, and for an installed agent starts NATS. */
 export async function initFleet(options: InitOptions): Promise<void> {
   const directory = resolve(fleetDirectory(options));
   requireFleetOwner(directory, 'fleet init');
   if (existsSync(inventoryPath(directory)))
-    fail(EXIT_FAILURE, `there is a fleet in ${directory} already; agent3 fleet list shows it`);
+    fail(EXIT_FAILURE, `there is already a fleet in ${directory}. To see it: agent3 fleet list`);
   const host = options.host ?? readManifest(PATHS.manifest)?.domain ?? hostname();
   const { name, port, listen } = options;
   const url = `tls://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  if (!new RegExp(HUB_URL).test(url)) fail(EXIT_USAGE, `${host} is no name or address: --host hub.example.org`);
-  if (isIP(listen) !== 4 && listen !== '::') fail(EXIT_USAGE, '--listen takes an IPv4 address, or :: for all');
-  if (!new RegExp(NAME).test(name)) fail(EXIT_USAGE, 'a name has up to 63 small letters, digits, . and -');
+  if (!new RegExp(HUB_URL).test(url))
+    fail(EXIT_USAGE, `--host must be a name or an address, such as hub.example.org, not ${host}`);
+  if (isIP(listen) !== 4 && listen !== '::')
+    fail(EXIT_USAGE, '--listen must be an IPv4 address, or :: for all addresses');
+  if (!new RegExp(NAME).test(name)) fail(EXIT_USAGE, 'a name has up to 63 lower-case letters, digits, . and -');
   const isInstalled = isInstalledFleet(directory);
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
   await attempt(async () => {
@@ -70,12 +72,12 @@ export async function initFleet(options: InitOptions): Promise<void> {
     await requireNats(directory, local_url, key);
     const waits = restartAgent();
     if (waits > 0)
-      say(`${waits} commands run, so the agent was not restarted. It is the hub after: systemctl restart agent3`);
-    say(`NATS runs, on port ${port}: servers have to reach it. The next step: sudo agent3 fleet invite NAME`);
+      say(`${waits} commands run, so the agent was not restarted. To make it the hub: systemctl restart agent3`);
+    say(`NATS runs on port ${port}, which servers must be able to reach. Next: sudo agent3 fleet invite NAME`);
   });
 }
 
-/** The hub itself need not reach its public name, which may lead through a router. */
+/** Returns the address at which the hub reaches NATS. Its public name may lead through a router. */
 function localAddress(listen: string): string {
   return ['0.0.0.0', '::'].includes(listen) ? '127.0.0.1' : listen;
 }
@@ -99,12 +101,12 @@ function makeFiles(directory: string, { isInstalled, host, listen, port }: Place
   writeNatsSetup(directory, { listen, port, certificate: certificatePath(directory), privateKey, pidFile, group });
 }
 
-/** Of an agent that is no service, its owner starts both. The key is in no output and no process list. */
+/** Prints how to start NATS and an agent that is no service. The key is in no output and no process list. */
 function byHand(directory: string, settings: Readonly<Record<string, string>>, say: (line: string) => void): void {
   const path = join(directory, 'hub.env');
   const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
   writeRootsFile(path, lines.join(''), 0o600);
-  say(`start NATS with: nats-server -c ${configPath(directory)}\nand the agent with the settings in ${path}`);
+  say(`Start NATS: nats-server -c ${configPath(directory)}\nStart the agent with the settings in ${path}`);
 }
 
 async function requireNats(directory: string, url: string, key: SigningKey): Promise<void> {

@@ -31,14 +31,14 @@ interface InviteOptions extends FleetOptions {
 
 const CONNECT_TRIES = 50;
 const PAUSE_MS = 200;
-/** So long after a server was taken in, it has pinned the hub. */
+/** Time in which a server that was added pins the hub. */
 const CONFIRM_MS = 30_000;
 
-/** Prints what to run on the server and a code, and waits until a server has joined with it. */
+/** Prints the command and the code for the server, and waits until it has joined. */
 export async function inviteServer(name: string, options: InviteOptions): Promise<void> {
   const directory = fleetDirectory(options);
   requireFleetOwner(directory, `fleet invite ${name}`);
-  if (!new RegExp(NAME).test(name)) fail(EXIT_USAGE, 'a name has up to 63 small letters, digits, . and -');
+  if (!new RegExp(NAME).test(name)) fail(EXIT_USAGE, 'a name has up to 63 lower-case letters, digits, . and -');
   const labels = await attempt(() => withLabels({}, options.label ?? []));
   const inventory = await inventoryHere(directory);
   requireFree(inventory, name);
@@ -48,7 +48,7 @@ export async function inviteServer(name: string, options: InviteOptions): Promis
   const kept = { id: secret.id, name, guestKey: secret.guest.publicKey, hostKey: host.publicKey, until };
   const end = (): void => setInvites(directory, (invites) => invites.filter(({ id }) => id !== secret.id));
   await attempt(() => setInvites(directory, (invites) => [...invites, kept]));
-  // Whatever ends the program, the code is over.
+  // The code ends with the program.
   process.on('exit', end);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(EXIT_FAILURE));
   const certificate = readFileSync(certificatePath(directory), 'utf8');
@@ -61,7 +61,8 @@ export async function inviteServer(name: string, options: InviteOptions): Promis
     show(options, inventory, secret.id, code, until);
     return await comeOrOver(waiting, until);
   });
-  if (outcome === undefined) fail(EXIT_FAILURE, 'nobody has joined within ten minutes. For a new code, run it again');
+  if (outcome === undefined)
+    fail(EXIT_FAILURE, 'no server joined within 10 minutes. For a new code, run the command again');
   const { hello, isConfirmed } = outcome;
   const key = parsePublicKey(hello.key);
   const fingerprint = key === undefined ? '' : fingerprintOf(key);
@@ -71,21 +72,21 @@ export async function inviteServer(name: string, options: InviteOptions): Promis
     `${name} has joined, with the profile ${hello.profile} for this hub\nfingerprint ${fingerprint}`,
   );
   if (!isConfirmed)
-    fail(
-      EXIT_FAILURE,
-      `${name} has not said that it has kept the hub's key. If it does not connect: agent3 fleet remove ${name}`,
-    );
+    fail(EXIT_FAILURE, `${name} has not confirmed the hub's key. If it does not connect: agent3 fleet remove ${name}`);
   process.exit(0);
 }
 
 function requireFree({ hub, servers }: Inventory, name: string): void {
-  if (hub.name === name) fail(EXIT_FAILURE, `${name} is the name of the hub itself; choose another`);
+  if (hub.name === name) fail(EXIT_FAILURE, `${name} is the name of the hub itself. Choose another`);
   if (servers.some((server) => server.name === name))
-    fail(EXIT_FAILURE, `there is a server ${name}; choose another name, or: agent3 fleet remove ${name}`);
+    fail(
+      EXIT_FAILURE,
+      `the server ${name} exists already. Choose another name, or remove it: agent3 fleet remove ${name}`,
+    );
   if (servers.length >= MOST_SERVERS) fail(EXIT_FAILURE, `a fleet has at most ${MOST_SERVERS} servers`);
 }
 
-/** Changes the invitations that wait, and has NATS know of it. */
+/** Changes the open invitations, and lets NATS know. */
 function setInvites(directory: string, change: (invites: KeptInvite[]) => KeptInvite[]): void {
   whileLocked(inventoryPath(directory), () => {
     writeInvites(directory, change(openInvites(directory)));
@@ -94,11 +95,11 @@ function setInvites(directory: string, change: (invites: KeptInvite[]) => KeptIn
   reloadNats(directory);
 }
 
-/** Takes a server into the inventory. Throws `FleetFileFault`. */
+/** Adds a server to the inventory. Throws `FleetFileFault`. */
 function takeIn(directory: string, name: string, labels: Record<string, string>, { key, profile }: Hello): Inventory {
   const inventory = changeInventory(directory, (before) => {
     if (before.servers.some((server) => server.name === name))
-      throw new FleetFileFault(`there is a server ${name} by now`);
+      throw new FleetFileFault(`a server ${name} was added meanwhile`);
     return { ...before, servers: [...before.servers, { name, key, labels, profile, joined_at: Date.now() }] };
   });
   whileLocked(inventoryPath(directory), () => writeNatsConfig(directory, readInventory(directory)));
@@ -106,7 +107,7 @@ function takeIn(directory: string, name: string, labels: Record<string, string>,
   return inventory;
 }
 
-/** NATS knows the invitation a moment after it was told. */
+/** Connects to NATS, which takes a moment to load an invitation. */
 async function connected({ hub }: Inventory, certificate: string, key: SigningKey): Promise<NatsConnection> {
   const url = hub.local_url ?? hub.url;
   for (let tries = 0; ; tries++) {
@@ -135,11 +136,11 @@ function show(options: InviteOptions, { hub }: Inventory, id: string, code: stri
   report(
     options,
     { event: 'code', url, code, expires: new Date(until).toISOString() },
-    `on the server, as root (started by hand: with --file FILE):\n\n  agent3 join ${url}\n\nand enter this code there, which is good once, for ten minutes:\n\n  ${code}\n\nwaiting for it (Ctrl-C ends the invitation) …`,
+    `On the server, run as root (for an agent started by hand, add --file FILE):\n\n  agent3 join ${url}\n\nThere, enter this code. It works once, within 10 minutes:\n\n  ${code}\n\nWaiting for the server (Ctrl-C cancels the invitation) …`,
   );
 }
 
-/** A line of JSON, or words. */
+/** Prints an event as a line of JSON, or as text. */
 function report({ json }: InviteOptions, event: Readonly<Record<string, unknown>>, words: string): void {
   process.stdout.write(json === true ? `${JSON.stringify(event)}\n` : `${words}\n`);
 }

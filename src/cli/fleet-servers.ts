@@ -35,7 +35,8 @@ export async function listServers(options: ListOptions): Promise<void> {
     process.stdout.write(`${visibleJson({ hub, servers: rows })}\n`);
     return;
   }
-  if (servers.length === 0) process.stdout.write('no servers yet: sudo agent3 fleet invite NAME\n');
+  if (servers.length === 0)
+    process.stdout.write('there are no servers yet. To add one: sudo agent3 fleet invite NAME\n');
   const width = Math.max(...servers.map(({ name }) => name.length), 8);
   for (const { name, profile, labels, state, ...row } of rows)
     process.stdout.write(
@@ -57,7 +58,7 @@ export async function showServer(name: string, options: ListOptions): Promise<vo
     ['name', name],
     ['state', [state, ...remarksOn(row)].join(', ')],
     ['labels', describeLabels(labels)],
-    ['profile', `${visibleLine(profile)}: the most that the hub may do there`],
+    ['profile', `${visibleLine(profile)} (the most that the hub may do there)`],
     ['version', `${visibleLine(version)}, on ${visibleLine(os)}`],
     ['fingerprint', fingerprint],
     ['joined', joined],
@@ -65,17 +66,17 @@ export async function showServer(name: string, options: ListOptions): Promise<vo
   for (const [what, text] of lines) process.stdout.write(`${what.padEnd(13)}${text}\n`);
 }
 
-/** How a server is now; `unknown`: nobody could ask. */
+/** The state of a server; `unknown` when it could not be asked. */
 interface Look {
   readonly state: 'connected' | 'unreachable' | 'unknown';
   readonly frozen?: boolean;
   readonly version?: string;
   readonly os?: string;
-  /** What it knows of the passkeys of the hub's console. */
+  /** Whether it has the current list of passkeys of the hub's console. */
   readonly passkeys?: 'current' | 'behind' | 'none';
 }
 
-/** Asks all servers; says on standard error why it could not. */
+/** Asks all servers. Prints on standard error why it could not. */
 async function lookAt(directory: string): Promise<(name: string) => Look> {
   const roll = await attempt(() => rollHere(directory));
   if (typeof roll === 'string') {
@@ -106,7 +107,7 @@ function remarksOn({ frozen, passkeys }: Pick<Look, 'frozen' | 'passkeys'>): str
   ];
 }
 
-/** Sets labels and takes them away. */
+/** Sets and removes labels. */
 export async function labelServer(name: string, changes: readonly string[], options: FleetOptions): Promise<void> {
   const directory = fleetDirectory(options);
   requireFleetOwner(directory, `fleet label ${name} …`);
@@ -122,7 +123,7 @@ export async function labelServer(name: string, changes: readonly string[], opti
   process.stdout.write(`${name}  ${describeLabels(requireServer(changed, name).labels)}\n`);
 }
 
-/** Takes a server out of the inventory, and ends its connection. */
+/** Removes a server from the inventory and ends its connection. */
 export async function removeServer(name: string, options: FleetOptions): Promise<void> {
   const directory = fleetDirectory(options);
   requireFleetOwner(directory, `fleet remove ${name}`);
@@ -136,7 +137,7 @@ export async function removeServer(name: string, options: FleetOptions): Promise
     whileLocked(inventoryPath(directory), () => writeNatsConfig(directory, readInventory(directory)));
     reloadNats(directory);
   });
-  process.stdout.write(`removed ${name}: the hub reaches it no more. On the server: sudo agent3 leave\n`);
+  process.stdout.write(`removed ${name}, which the hub no longer reaches. On the server, run: sudo agent3 leave\n`);
 }
 
 function shown({ name, key, labels, profile, joined_at }: ServerRecord) {

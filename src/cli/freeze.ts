@@ -12,7 +12,7 @@ import { runInstaller, writeLine } from './install.ts';
 /** `agent3 freeze`. */
 export function defineFreeze(command: Command): void {
   command
-    .argument('[reason...]', 'why, for the clients')
+    .argument('[reason...]', 'reason, shown to the clients')
     .addHelpText('after', FREEZE_HELP)
     .action((words) => {
       const target = freezeTarget('freeze');
@@ -24,12 +24,12 @@ export function defineFreeze(command: Command): void {
         const since = new Date(freeze.since).toISOString();
         writeLine(
           wasBefore
-            ? `The server is frozen already, since ${since}, by ${freeze.by} (${reasonOf(freeze)}).`
-            : 'The server is frozen: nothing starts, and what runs stands still. To let it continue: sudo agent3 thaw',
+            ? `The server is already frozen, since ${since}, by ${freeze.by} (${reasonOf(freeze)}).`
+            : 'The server is frozen: nothing starts, and running commands are paused. To resume: sudo agent3 thaw',
         );
         if (withoutSystemd !== undefined)
           writeLine(
-            `Note: ${withoutSystemd}. So the agent stops its commands by SIGSTOP, which other processes of its user can undo.`,
+            `Note: ${withoutSystemd}. So the agent pauses its commands with SIGSTOP, which other processes of its user can undo.`,
           );
       });
     });
@@ -51,13 +51,13 @@ export function defineThaw(command: Command): void {
     const target = freezeTarget('thaw');
     return runInstaller(() => {
       const freeze = thawServer(target);
-      writeLine(freeze === undefined ? 'The server is not frozen.' : 'The server is thawed: everything continues.');
+      writeLine(freeze === undefined ? 'The server is not frozen.' : 'The server is thawed: everything resumes.');
     });
   });
 }
 
 function freezeTarget(verb: string): FreezeTarget {
-  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 ${verb}`);
+  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root may do this: sudo agent3 ${verb}`);
   const { SUDO_USER, LOGNAME } = processEnvironment();
   const decisions = decisionsHere();
   return {

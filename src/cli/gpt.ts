@@ -8,7 +8,7 @@ import { EXIT_USAGE, fail } from './exit.ts';
 /** `agent3 gpt`. */
 export function defineGpt(command: Command): void {
   command
-    .option('--url <url>', 'URL under which ChatGPT reaches the agent (default: AGENT3_PUBLIC_URL)')
+    .option('--url <url>', 'URL at which ChatGPT reaches the agent (default: AGENT3_PUBLIC_URL)')
     .option('--json', 'print it as JSON')
     .addHelpText('after', '\nExample: agent3 gpt --url https://agent.example.org')
     .action(({ url, json }) => {
@@ -17,7 +17,7 @@ export function defineGpt(command: Command): void {
     });
 }
 
-/** ChatGPT calls only over HTTPS, under a public name. */
+/** Requires an HTTPS URL with a public name, the only kind that ChatGPT calls. */
 function publicUrl(given: string | undefined): string {
   const url = (given ?? processEnvironment()['AGENT3_PUBLIC_URL'] ?? '').replace(/\/+$/, '');
   if (/^https:\/\/[^\s/?#]+$/.test(url)) return url;
@@ -26,14 +26,14 @@ function publicUrl(given: string | undefined): string {
       EXIT_USAGE,
       `ChatGPT needs a URL of the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`,
     );
-  fail(EXIT_USAGE, 'name the URL under which ChatGPT reaches the agent: agent3 gpt --url https://agent.example.org');
+  fail(EXIT_USAGE, 'give the URL at which ChatGPT reaches the agent: agent3 gpt --url https://agent.example.org');
 }
 
-/** What OpenAI said by November 2026. */
+/** As OpenAI announced by November 2026. */
 const RETIREMENT =
   'OpenAI retires GPTs with Actions: Enterprise workspaces on 11 December 2026, and other plans are expected to follow. Connect ChatGPT instead: sudo agent3 connect';
 
-/** What the owner pastes into the GPT builder, for an agent that is reached under `url` (without a slash at its end). */
+/** Returns what the owner pastes into the GPT builder, for an agent at `url` (without a slash at its end). */
 function gptKit(url: string, host: string) {
   return {
     name: `Server ${host}`,

@@ -17,33 +17,33 @@ export function defineInstall(command: Command): void {
   command
     .option(
       '--user <name>',
-      'user the agent and its commands run as: "root" for full administration (default: a new user, agent3)',
+      'user of the agent and its commands; root for full administration (default: a new user, agent3)',
     )
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('--port <number>', 'port to listen on (default: 5000)', parsePort)
     .option('--token <token>', 'token that clients send; "-" reads it from standard input (default: a new one)')
-    .option('--domain <name>', 'HTTPS under this name through Caddy, which has to be installed')
-    .option('--no-domain', 'take the name out of Caddy again')
-    .option('--watchdog', 'a check every 5 minutes, also where it was left out before')
-    .option('--no-watchdog', 'no check every 5 minutes, also after an upgrade')
-    .option('--console', "the owner's console, also where it was left out before")
-    .option('--no-console', 'without it, also after an upgrade')
+    .option('--domain <name>', 'serve HTTPS under this name, through Caddy, which must be installed')
+    .option('--no-domain', 'remove the name from Caddy')
+    .option('--watchdog', 'install the check every 5 minutes (default)')
+    .option('--no-watchdog', 'leave out the check every 5 minutes, also in upgrades')
+    .option('--console', "install the owner's console (default)")
+    .option('--no-console', "leave out the owner's console, also in upgrades")
     .option(
       '--console-domain <name>',
-      'the console under a name of its own, through Caddy (default: port 8443 of --domain)',
+      'serve the console under a name of its own, through Caddy (default: port 8443 of --domain)',
     )
-    .option('--no-console-domain', 'take that name out of Caddy again')
-    .option('--look-logs', 'let every command of an agent with a user of its own read the logs of this machine')
-    .option('--no-look-logs', 'end that')
-    .option('--no-start', 'put everything in place, and start nothing')
-    .option('--dry-run', 'print every file and command, and change nothing')
-    .option('--root <directory>', 'stage into this directory, for building images', '/')
+    .option('--no-console-domain', 'remove that name from Caddy')
+    .option('--look-logs', "let commands of the agent's own user read the logs of this machine")
+    .option('--no-look-logs', 'forbid that')
+    .option('--no-start', 'install everything, but start nothing')
+    .option('--dry-run', 'print every file and command, but change nothing')
+    .option('--root <directory>', 'install into this directory, to build an image', '/')
     .option('--binary <file>', 'executable to install (default: this one)')
     .addHelpText('after', EXAMPLES)
     .action(({ dryRun, ...given }) =>
       runInstaller(async () => {
         const binary = resolve(given.binary ?? process.execPath);
-        if (!existsSync(binary)) fail(EXIT_USAGE, `--binary ${binary} is not there`);
+        if (!existsSync(binary)) fail(EXIT_USAGE, `--binary: ${binary} does not exist`);
         if (given.host === '') fail(EXIT_USAGE, '--host needs an address');
         const installed = await install(
           {
@@ -68,7 +68,7 @@ Examples:
   sudo ./agent3 install --user root --domain agent.example.org
   sudo agent3 install --port 5001                     changes the port of what is installed`;
 
-const parsePort = numberOption(/^\d+$/, 1, 65_535, 'It has to be a number from 1 to 65535.');
+const parsePort = numberOption(/^\d+$/, 1, 65_535, 'It must be a number from 1 to 65535.');
 
 /** The directory that `--root` names. */
 export function resolveRoot(root: string): string {
@@ -76,7 +76,7 @@ export function resolveRoot(root: string): string {
   return resolve(root);
 }
 
-/** Runs a work of the installer and ends the process: with 1 and the reason when it fails. */
+/** Runs a task of the installer and exits: with 1 and the reason when it fails. */
 export async function runInstaller(work: () => Promise<void> | void): Promise<never> {
   try {
     await work();
@@ -86,12 +86,12 @@ export async function runInstaller(work: () => Promise<void> | void): Promise<ne
   process.exit(0);
 }
 
-/** Prints a line of what is done. */
+/** Prints a line of progress. */
 export function writeLine(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** An error of the system names the file by itself; in words, with what is the matter. */
+/** Describes a system error with its file. */
 function describeFault(error: unknown): string {
   if (error instanceof InstallFault) return error.message;
   if (errnoOf(error) === undefined) throw error;
@@ -102,9 +102,9 @@ function describeFault(error: unknown): string {
 /** `agent3 status`. */
 export function defineStatus(command: Command): void {
   command
-    .option('--json', 'print it as JSON; null where nothing is installed')
-    .option('--root <directory>', 'look at what is staged in this directory', '/')
-    .addHelpText('after', '\nExit code: 0 it is installed and answers, 1 it does not. Run it as root.')
+    .option('--json', 'print JSON (null when nothing is installed)')
+    .option('--root <directory>', 'show what is installed in this directory', '/')
+    .addHelpText('after', '\nExit code: 0 installed and answers, 1 not installed or no answer. Run it as root.')
     .action(({ json, root }) => runInstaller(() => printStatus(resolveRoot(root), json === true)));
 }
 
@@ -120,9 +120,9 @@ async function printStatus(root: string, asJson: boolean): Promise<void> {
 /** `agent3 uninstall`. */
 export function defineUninstall(command: Command): void {
   command
-    .option('--purge', 'remove settings, sessions, logs and the user as well')
-    .option('--dry-run', 'print what would be removed, and change nothing')
-    .option('--root <directory>', 'remove what is staged in this directory', '/')
+    .option('--purge', 'also remove settings, sessions, logs and the user')
+    .option('--dry-run', 'print what would be removed, but change nothing')
+    .option('--root <directory>', 'remove what is installed in this directory', '/')
     .action(({ purge = false, dryRun = false, root }) =>
       runInstaller(() => {
         const count = uninstall({ purge, dryRun, root: resolveRoot(root) }, writeLine);
@@ -133,29 +133,29 @@ export function defineUninstall(command: Command): void {
 
 function nothingToRemove(): string {
   if (process.execPath === PACKAGED_BINARY)
-    return 'The service is removed already. apt purge agent3 removes the package.';
+    return 'The service was already removed. To remove the package: apt purge agent3';
   return 'Nothing to remove: Agent3 is not installed.';
 }
 
 function describeEnd(purge: boolean, dryRun: boolean, root: string): string {
-  if (dryRun) return 'Nothing was changed: this is what would be done.';
+  if (dryRun) return 'Nothing was changed. The list shows what would be done.';
   if (root === '/' && process.execPath === PACKAGED_BINARY)
-    return 'The service is removed. The package stays, and settings, sessions and logs: apt purge agent3 removes them all.';
+    return 'The service is removed. The package, settings, sessions and logs are kept. To remove them all: apt purge agent3';
   return purge
-    ? 'Agent3 is removed, with everything it kept.'
-    : 'Agent3 is removed. Settings, sessions and logs are kept; uninstall --purge, with the executable of a bundle, removes them.';
+    ? 'Agent3 is removed, with its settings, sessions and logs.'
+    : 'Agent3 is removed. Settings, sessions and logs are kept. To remove them: uninstall --purge, with the executable of a bundle';
 }
 
 const TITLES: Readonly<Record<Installed['kind'], string>> = {
   installed: 'Agent3 is installed and answers.',
-  upgraded: 'The installation is changed, and Agent3 answers.',
+  upgraded: 'The installation was changed, and Agent3 answers.',
   unchanged: 'Nothing to change: Agent3 is installed and answers.',
-  planned: 'Nothing was changed: this is what would be done.',
-  nothing: 'Nothing to change: this is how it is.',
-  staged: 'Agent3 is staged; it starts when the image boots.',
+  planned: 'Nothing was changed. The list shows what would be done.',
+  nothing: 'Nothing to change: Agent3 is installed.',
+  staged: 'Agent3 is installed in the image, and starts when the image boots.',
 };
 
-/** What the owner reads after an installation: what happened, what to enter where, and where everything is. */
+/** Returns the report for the owner after an installation: what happened, what to enter where, where everything is. */
 function reportOf({ kind, url, token, started, notes, manifest, before }: Installed): string {
   const title =
     started || kind === 'planned' || kind === 'nothing' || kind === 'staged'
@@ -164,14 +164,14 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
   const lines = [title, '', ...notes.map((note) => `Note: ${note}`), ...(notes.length > 0 ? [''] : [])];
   if (kind === 'planned' || kind === 'nothing') return lines.join('\n');
   if (manifest.user === 'root') {
-    lines.push('WARNING: the agent runs as root. Whoever has the token can do anything on this machine.', '');
+    lines.push('WARNING: the agent runs as root. Anyone with the token can do anything on this machine.', '');
   }
   lines.push(
     `  URL       ${url}`,
     '  Header    X-Auth-Token',
     token === undefined
       ? `  Token     in ${PATHS.settings}`
-      : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
+      : `  Token     ${token}\n            (shown only once; kept in ${PATHS.settings})`,
   );
   if (kind === 'installed') lines.push(`  Commands  ${describeCommandLimits()}`);
   if (manifest.console) lines.push(...consoleLines(manifest.console));
@@ -187,12 +187,12 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
 }
 
 function consoleLines(url: string): string[] {
-  const line = `  Console   ${url} (your passkey for it: agent3 console link)`;
+  const line = `  Console   ${url} (to add a passkey: agent3 console link)`;
   const tunnel = consoleTunnel(url);
   return tunnel === undefined ? [line] : [line, `            (first, on your computer: ${tunnel})`];
 }
 
-/** What commands may use, where the kernel holds them to it. */
+/** Describes what commands may use, as far as the kernel can limit it. */
 function describeCommandLimits(): string {
   if (/\bmemory\b/.test(readText('/sys/fs/cgroup/cgroup.controllers') ?? ''))
     return describeMemoryLimits(limitsFor().commandsMemoryMib * 1_048_576);
@@ -201,10 +201,10 @@ function describeCommandLimits(): string {
 
 function titleOf(kind: Installed['kind'], before: string | undefined, now: string): string {
   if (kind !== 'upgraded' || before === undefined || before === now) return TITLES[kind];
-  return `Agent3 ${now} is installed in the place of ${before}, and answers.`;
+  return `Agent3 was upgraded from ${before} to ${now}, and answers.`;
 }
 
-/** A first call that works as it stands, without the token on the screen. */
+/** Returns a first call that can be pasted as it is. It does not show the token. */
 function tryIt(url: string): string[] {
   return [
     'Try it, as root:',
@@ -213,18 +213,18 @@ function tryIt(url: string): string[] {
   ];
 }
 
-/** What an image takes from the machine that it is made on. */
+/** Notes about an image, which has a token and limits of the machine that made it. */
 const STAGED = [
-  'Note: the token above is part of the image: whoever has the image has it. agent3 install on the machine keeps it;',
-  '      agent3 token new | agent3 install --token - there makes a new one.',
-  'Note: nobody can sign in (agent3 connect) before agent3 install has made a key on the machine itself.',
-  'Note: the limits are those of this machine; agent3 install on the machine sets its own.',
+  'Note: the token above is part of the image, and agent3 install on the new machine keeps it. To replace it there:',
+  '      agent3 token new | agent3 install --token -',
+  'Note: clients can sign in (agent3 connect) only after agent3 install has run on the new machine and made a key.',
+  'Note: the resource limits are those of this machine. agent3 install on the new machine sets its own.',
 ];
 
-const HINTS = `  agent3 doctor                            is everything well?
-  systemctl status agent3                  how it is
-  systemctl restart agent3                 after a change of the settings
-  journalctl -u agent3 -n 20               why it does not start
+const HINTS = `  agent3 doctor                            check the installation
+  systemctl status agent3                  show the state of the service
+  systemctl restart agent3                 apply changed settings
+  journalctl -u agent3 -n 20               show why it does not start
   tail -n 20 /var/log/agent3/watchdog.log  the watchdog's checks, every 5 minutes
   /etc/agent3/agent3.env                   settings
   /var/log/agent3/                         logs

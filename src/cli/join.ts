@@ -16,7 +16,7 @@ import { requireProfile } from './token-here.ts';
 
 const FILE_OPTION = [
   '--file <file>',
-  'where the hub is kept (default: AGENT3_HUB_FILE, or that of the installed service)',
+  'file that stores the hub (default: AGENT3_HUB_FILE, or that of the installed service)',
 ] as const;
 
 interface JoinOptions {
@@ -27,16 +27,16 @@ interface JoinOptions {
 /** `agent3 join`. */
 export function defineJoin(command: Command): void {
   command
-    .argument('<url>', 'as agent3 fleet invite has printed it')
-    .addOption(new Option('--profile <profile>', 'the most that the hub may do here').default('readonly'))
+    .argument('<url>', 'URL that agent3 fleet invite printed')
+    .addOption(new Option('--profile <profile>', 'the most that the hub may do on this server').default('readonly'))
     .option(...FILE_OPTION)
     .addHelpText('after', JOIN_HELP)
     .action(joinHub);
 }
 
 const JOIN_HELP = `
-The code is asked for, or read from standard input. Profiles, rules, approvals, freeze and record of this server hold for
-its hub as for every client.
+The command asks for the code, or reads it from standard input. Profiles, rules, approvals, freeze and the audit record
+of this server apply to the hub as to every client.
 
 Examples:
   sudo agent3 join tls://hub.example.org:4222/abcdefgh
@@ -51,7 +51,7 @@ export function defineLeave(command: Command): void {
 }
 
 const LEAVE_HELP = `
-The hub reaches this server no more, at once. What it has started here continues.
+The hub loses access at once. Commands that it has started continue.
 
 Examples:
   sudo agent3 leave`;
@@ -60,9 +60,9 @@ async function joinHub(url: string, options: JoinOptions): Promise<void> {
   const file = hubFile(options, 'join URL');
   const [, hub = '', id = ''] = /^(.+)\/([a-z2-7]{8})$/.exec(url) ?? [];
   if (!new RegExp(HUB_URL).test(hub))
-    fail(EXIT_USAGE, 'the URL is that of agent3 fleet invite: tls://HUB:4222/abcdefgh');
+    fail(EXIT_USAGE, 'give the URL that agent3 fleet invite printed: tls://HUB:4222/abcdefgh');
   const { name: profile } = requireProfile(options.profile);
-  if (existsSync(file)) fail(EXIT_FAILURE, 'this server has a hub already. To leave it: sudo agent3 leave');
+  if (existsSync(file)) fail(EXIT_FAILURE, 'this server already has a hub. To leave it: sudo agent3 leave');
   const key = SigningKey.create();
   const code = await readCode();
   const welcome = await attempt(() => {
@@ -71,20 +71,20 @@ async function joinHub(url: string, options: JoinOptions): Promise<void> {
   });
   const hubKey = parsePublicKey(welcome.hub_key);
   process.stdout.write(
-    `joined ${welcome.hub} as ${welcome.name}; it may use the profile ${profile} here\nfingerprint of the hub  ${hubKey === undefined ? '' : fingerprintOf(hubKey)}\nfingerprint of this server  ${fingerprintOf(key.publicKey)}\n`,
+    `joined ${welcome.hub} as ${welcome.name}; the hub may use the profile ${profile}\nfingerprint of the hub  ${hubKey === undefined ? '' : fingerprintOf(hubKey)}\nfingerprint of this server  ${fingerprintOf(key.publicKey)}\n`,
   );
   if (!isInstalled(file)) {
-    process.stdout.write(`start the agent with the settings in ${envFile(file)}\n`);
+    process.stdout.write(`Start the agent with the settings in ${envFile(file)}\n`);
     return;
   }
   const waits = await attempt(restartAgent);
   if (waits > 0)
     process.stdout.write(
-      `${waits} commands run, so the agent was not restarted. It connects after: systemctl restart agent3\n`,
+      `${waits} commands run, so the agent was not restarted. To connect: systemctl restart agent3\n`,
     );
 }
 
-/** Keeps what was pinned, and the key, where root alone reads it. */
+/** Stores the pinned hub and the key, readable only by root. */
 function keep(file: string, key: SigningKey, profile: string, { nonce: _, ...pinned }: Welcome): void {
   const membership: Membership = { version: 1, ...pinned, key: key.publicKey, profile, joined_at: Date.now() };
   const settings = { AGENT3_HUB_FILE: file, AGENT3_HUB_KEY: key.seed };
@@ -100,17 +100,17 @@ async function leaveHub(options: Pick<JoinOptions, 'file'>): Promise<void> {
   const file = hubFile(options, 'leave');
   const membership = await attempt(() => readMembership(file));
   if (membership === undefined) fail(EXIT_FAILURE, 'this server has no hub');
-  // The agent sees that it is gone, and ends its connection.
+  // The agent notices that the file is gone, and ends its connection.
   rmSync(file);
   if (isInstalled(file)) setInstalledSettings({ AGENT3_HUB_FILE: '', AGENT3_HUB_KEY: '' });
   else rmSync(envFile(file), { force: true });
-  process.stdout.write(`left ${membership.hub}. On the hub: sudo agent3 fleet remove ${membership.name}\n`);
+  process.stdout.write(`left ${membership.hub}. On the hub, run: sudo agent3 fleet remove ${membership.name}\n`);
 }
 
 function hubFile({ file }: Pick<JoinOptions, 'file'>, command: string): string {
-  const what = 'no agent is installed here: name the file with --file';
+  const what = 'no agent is installed here: give the file with --file';
   const path = resolve(placeHere(file, 'AGENT3_HUB_FILE', PATHS.hub) ?? fail(EXIT_USAGE, what));
-  if (isInstalled(path) && process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root does this: sudo agent3 ${command}`);
+  if (isInstalled(path) && process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root may do this: sudo agent3 ${command}`);
   return path;
 }
 
@@ -120,7 +120,7 @@ function isInstalled(file: string): boolean {
 
 const envFile = (file: string): string => join(file, '..', 'server.env');
 
-/** The first line of standard input: a code on the command line would be in the list of processes. */
+/** Reads the code from standard input: on the command line, the process list would show it. */
 async function readCode(): Promise<string> {
   if (process.stdin.isTTY === true) process.stderr.write('code: ');
   const lines = createInterface({ input: process.stdin, terminal: false });
@@ -128,5 +128,5 @@ async function readCode(): Promise<string> {
     lines.close();
     return line;
   }
-  fail(EXIT_USAGE, 'the code is read from standard input, which is empty');
+  fail(EXIT_USAGE, 'standard input is empty: pass the code there');
 }

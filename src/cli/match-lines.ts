@@ -5,12 +5,12 @@ import type { MatchQuestion } from '../commands/matcher.ts';
 import { endWithParent } from '../linux/libc.ts';
 import { type LineMatch, matchLines, STREAM_DESCRIPTOR } from '../sessions/match-lines.ts';
 
-/** `agent3 match-lines`, hidden: a search in a session's output, which the agent starts for itself. */
+/** `agent3 match-lines`, hidden: the agent starts it to search the output of a session. */
 export function defineMatchLines(command: Command): void {
   command.action(searchFile);
 }
 
-/** `agent3 match-text`, hidden: answers the questions of a `Matcher`, as a process of its own: a pattern may take for ever. */
+/** `agent3 match-text`, hidden: answers a `Matcher`. It is a process of its own because a pattern may never end. */
 export function defineMatchText(command: Command): void {
   command.action(async () => {
     endWithParent();
@@ -22,7 +22,7 @@ export function defineMatchText(command: Command): void {
   });
 }
 
-/** Answers a `SearchOrder` of the stream that it inherits with lines of JSON, as a process of its own: a pattern may take for ever. */
+/** Answers a `SearchOrder` on the inherited stream with lines of JSON. */
 async function searchFile(): Promise<void> {
   endWithParent();
   const order = (await Bun.stdin.json()) as SearchOrder;
@@ -36,12 +36,12 @@ async function searchFile(): Promise<void> {
   }
 }
 
-/** The agent shows 1,000 characters of a line; what follows them says whether they are a secret. */
+/** The agent shows 1,000 characters of a line. The characters after them are needed to recognize a secret. */
 const HEAD_CHARS = 1000 + 4096;
-/** The name of a secret may stand at the end of a line, and its value in the next one. */
+/** The name of a secret may be at the end of a line, and its value on the next line. */
 const TAIL_CHARS = 512;
 
-/** A match whose lines have what the agent looks at: with context, 41 lines of 64 KB would be 2.7 MB for one match. */
+/** Cuts the lines of a match to what the agent looks at: with context, 41 lines of 64 KB would be 2.7 MB. */
 function shortened(match: LineMatch): LineMatch {
   const { before, text, after } = match;
   return { ...match, before: before.map(withoutMiddle), text: withoutMiddle(text), after: after.map(withoutMiddle) };

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings';
 
-/** A parser of an option's value: a number in a form and a range; `rule` tells them where a value has others. */
+/** Returns a parser for an option: a number that matches `form` and is in the range. `rule` is the text of its error. */
 export function numberOption(form: RegExp, least: number, most: number, rule: string): (text: string) => number {
   return (text) => {
     const value = Number(text);

@@ -29,35 +29,31 @@ export function defineProfile(profile: Command): void {
   profile
     .command('list')
     .description('List the profiles')
-    .option('--json', 'print them as JSON, with all their settings')
+    .option('--json', 'print JSON, with all settings')
     .option('--hidden', 'print the paths that the built-in profiles hide')
     .addOption(directoryOption())
     .action(listProfiles);
   profile
     .command('check [file...]')
-    .description('Check files of profiles, and whether their sandboxes work on this machine')
-    .option('--json', 'print what was found as JSON')
+    .description('Check profile files, and whether their sandboxes work on this machine')
+    .option('--json', 'print JSON')
     .addOption(directoryOption())
     .addHelpText('after', '\nExample:\n  agent3 profile check ./deploy.toml')
     .action(checkProfiles);
   profile
     .command('explain <profile> [cmd]')
-    .description(
-      'Explain what the rules of a profile do with a command, or with each line of standard input; nothing is run',
-    )
-    .option(
-      '--cwd <path>',
-      'directory that it would run in, an absolute path (default: that of the workspace, or your home)',
-    )
-    .option('--shell <path>', 'shell that it would run in', '/bin/bash')
-    .option('--json', 'print it as JSON')
+    .description('Explain what the rules of a profile decide about a command, without running it')
+    .option('--cwd <path>', 'absolute path that it would run in (default: that of the workspace, or your home)')
+    .option('--shell <path>', 'shell that would run it', '/bin/bash')
+    .option('--json', 'print JSON')
     .addOption(directoryOption())
     .addHelpText(
       'after',
       `
-Without a command, each line of standard input is one, and its answer a line of JSON: action, reason, part, rule.
+Without a command, it reads one command a line from standard input and prints a line of JSON for each: action, reason,
+part, rule.
 
-Exit codes: 0 allow, 3 confirm, 4 deny; 1 and 2 for faults in profiles and in what is asked. 0 for standard input.
+Exit code: 0 allow, 3 confirm, 4 deny, 1 fault in a profile, 2 wrong usage. Always 0 for commands on standard input.
 
 Examples:
   agent3 profile explain deploy 'git pull && systemctl restart app'
@@ -69,7 +65,7 @@ Examples:
 const directoryOption = () =>
   new Option(
     '--dir <directory>',
-    'directory of the profiles (default: AGENT3_PROFILES_DIR, or that of the installed service)',
+    'directory of profiles (default: AGENT3_PROFILES_DIR, or that of the installed service)',
   );
 
 /** The options that the subcommands share. */
@@ -97,7 +93,7 @@ function listProfiles(options: ProfileOptions & { readonly hidden?: true | undef
   for (const [name, what] of rows) process.stdout.write(`${visibleLine(name.padEnd(width))}  ${visibleLine(what)}\n`);
 }
 
-/** What a check has found. `profile` is null for a file whose name cannot be one of a profile. */
+/** The result of a check. `profile` is null for a file whose name cannot be the name of a profile. */
 interface Checked {
   readonly profile: string | null;
   readonly faults: readonly string[];
@@ -150,13 +146,12 @@ async function explainProfile(
   options: ProfileOptions & { readonly cwd?: string | undefined; readonly shell: string },
 ): Promise<void> {
   const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
-  if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list shows them`);
+  if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}. To see them: agent3 profile list`);
   const { cwd = profile.sandbox?.directory ?? homedir(), shell } = options;
-  if (cmd?.trim() === '') fail(EXIT_USAGE, 'there is no command to explain: it is empty');
-  if (!cwd.startsWith('/'))
-    fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);
+  if (cmd?.trim() === '') fail(EXIT_USAGE, 'the command is empty');
+  if (!cwd.startsWith('/')) fail(EXIT_USAGE, `--cwd must be an absolute path, not ${JSON.stringify(cwd)}`);
   if (cmd === undefined) {
-    if (isatty(0)) fail(EXIT_USAGE, 'there is no command to explain: type it, or pass some on standard input');
+    if (isatty(0)) fail(EXIT_USAGE, 'there is no command to explain: give one, or pass some on standard input');
     for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }))
       process.stdout.write(`${visibleJson(explain(profile.rules, line, { cwd, shell }), 0)}\n`);
     return;
@@ -168,10 +163,10 @@ async function explainProfile(
   process.exitCode = EXIT_OF[action];
 }
 
-/** Other codes than those of failures and of wrong command lines. */
+/** Exit codes of the answers; 1 and 2 are errors. */
 const EXIT_OF: Readonly<Record<Action, number>> = { allow: 0, confirm: 3, deny: 4 };
 
-/** A file that lies where an agent looks for profiles is judged as that agent does. */
+/** Checks a file in the directory of an agent as that agent does. */
 function readOrFail(path: string, options: ProfileOptions): Profile {
   const directory = profilesDirectory(options.dir);
   const isInForce = directory !== undefined && dirname(resolve(path)) === resolve(directory);
@@ -197,7 +192,7 @@ function summary({
     ...(user === undefined ? [] : [`Runs as ${user}.`]),
     ...(Object.keys(limits).length === 0 ? [] : [`Limits: ${formatLimits(limits)}.`]),
     ...(rules.length === 0 ? [] : [`Has ${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}.`]),
-    ...(otherwise === 'allow' ? [] : [`What no rule allows is ${otherwise === 'deny' ? 'denied' : 'asked about'}.`]),
+    ...(otherwise === 'allow' ? [] : [`What no rule allows ${otherwise === 'deny' ? 'is denied' : 'needs approval'}.`]),
     ...(unreadable === 'confirm' ? [] : [`What rules cannot read is ${unreadable === 'deny' ? 'denied' : 'allowed'}.`]),
     ...(operations === undefined ? [] : [`Allows ${operations.join(', ')}.`]),
   ];
@@ -210,12 +205,12 @@ function formatLimits(limits: Profile['limits']): string {
     .join(', ');
 }
 
-/** `agent3 try-sandboxes`, hidden: doctor starts it in a unit like that of the agent. */
+/** `agent3 try-sandboxes`, hidden: doctor runs it in a unit like that of the agent. */
 export function defineTrySandboxes(command: Command): void {
   command.action(trySandboxes);
 }
 
-/** Prints why the profiles on standard input cannot run commands in this very process, as JSON: names and faults. */
+/** Prints as JSON, by name, why this process cannot run commands of the profiles on standard input. */
 async function trySandboxes(): Promise<void> {
   const profiles = (await Bun.stdin.json()) as MachineProfile[];
   process.stdout.write(JSON.stringify([...(await faultsHere(profiles, userInfo().username))]));

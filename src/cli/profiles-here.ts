@@ -8,7 +8,7 @@ import { likelyOwner } from '../lib/files.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { placeHere } from './here.ts';
 
-/** The directory of profiles. */
+/** Returns the directory of profiles. */
 export function profilesDirectory(named?: string): string | undefined {
   const directory = placeHere(named, 'AGENT3_PROFILES_DIR', PATHS.profiles);
   if (directory !== undefined && directory !== PATHS.profiles && !existsSync(directory))
@@ -16,14 +16,14 @@ export function profilesDirectory(named?: string): string | undefined {
   return directory;
 }
 
-/** The profiles of an agent that reads `directory`: for the installed one, those that it can read. */
+/** Returns the profiles in `directory`; of the installed agent, those that its user can read. */
 export function profilesIn(directory: string | undefined): ProfileSet {
   if (directory === undefined) return readProfiles(undefined);
   if (directory !== PATHS.profiles) return readProfiles(directory, undefined, likelyOwner(directory));
   return installedProfiles(readManifest(PATHS.manifest)?.user);
 }
 
-/** The profile of this name, or undefined. Exits with all reasons when its file cannot be used. */
+/** Returns the profile of this name, or undefined. Exits with all reasons when its file cannot be used. */
 export function profileHere(set: ProfileSet, name: string): Profile | undefined {
   const faults = faultsOf(set, name);
   if (faults.length > 0) fail(EXIT_FAILURE, `the profile ${name} cannot be used`, ...faults);

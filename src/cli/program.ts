@@ -4,50 +4,50 @@ import { StartupFault } from '../server/startup-fault.ts';
 import { commit, version } from '../version.ts';
 import { EXIT_EXEC, EXIT_USAGE, endOutput, fail, type OutputMode, watchOutput } from './exit.ts';
 
-/** What the help shows of the subcommands, by its headings and in its order; those of no heading are hidden. */
+/** The summaries of the subcommands, by the headings of the help and in its order. Without a heading, a command is hidden. */
 const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS, string>>>> = {
   'Set up a server:': {
-    install: 'Install the agent as a service of this server, or upgrade it',
+    install: 'Install or upgrade the agent as a service of this server',
     status: 'Show what is installed and whether it answers',
-    uninstall: 'Remove the service; settings, sessions and logs stay',
-    doctor: 'Check the installation and say how to repair it',
-    watchdog: 'Check that the agent answers, and restart it if it does not',
+    uninstall: 'Remove the service, and keep settings, sessions and logs',
+    doctor: 'Check the installation and show how to repair it',
+    watchdog: 'Restart the agent if it does not answer',
   },
   'Run an agent:': {
     serve: 'Run the agent until SIGTERM',
-    mcp: 'Speak MCP over standard input and output, for a client on this machine that starts it',
+    mcp: 'Run an agent for a local MCP client, over standard input and output',
     gpt: 'Print what to paste into the GPT builder of ChatGPT',
   },
   'Control what clients may do:': {
-    connect: 'Let ChatGPT, Claude or another MCP client sign in',
+    connect: 'Connect ChatGPT, Claude or another MCP client',
     token: 'Create, list, rotate and revoke tokens',
-    profile: 'List, check and explain profiles: what a token may do',
-    approval: 'Show, approve and deny the commands that wait for approval',
-    console: 'Link phones to the page of the owner, list and remove their passkeys',
-    freeze: 'Stop everything that clients run, and start nothing more',
-    thaw: 'Let everything continue after a freeze',
+    profile: 'List, check and explain profiles (what a token may do)',
+    approval: 'List, approve and deny commands that wait for approval',
+    console: "Link devices to the owner's console, and list or remove their passkeys",
+    freeze: 'Pause everything that clients run, and start nothing new',
+    thaw: 'Resume everything after a freeze',
     audit: 'Show, search and verify the audit record',
   },
   'Many servers:': {
-    fleet: 'Make this agent the hub of many servers, and invite, list and remove them',
-    join: 'Join a hub: it may then run calls here, as far as a profile allows',
+    fleet: 'Manage many servers through this agent, as their hub',
+    join: 'Join a hub, which may then use this server within a profile',
     leave: 'Leave the hub',
   },
   'Call an agent:': {
-    exec: 'Run a command on an agent: its output as it comes, its exit code as this one',
-    cp: 'Copy files to an agent and back',
+    exec: 'Run a command on an agent, and exit with its exit code',
+    cp: 'Copy files to or from an agent',
     session: 'List, read, stop and close the sessions of an agent',
     completion: 'Print the completion script for a shell',
   },
   '': {
-    __complete: 'Print what may follow words of a command line (the completion scripts run this)',
-    'match-lines': 'Search a file as the JSON on standard input says (the agent runs this for read_session with match)',
-    'match-text': 'Search texts as lines of JSON on standard input say (the agent runs this for shell with dialog)',
-    'try-sandboxes': 'Try the profiles in the JSON on standard input (agent3 doctor and agent3 profile check run this)',
+    __complete: 'Print completions of a command line (for the completion scripts)',
+    'match-lines': 'Search a file as the JSON on standard input asks (for read_session with match)',
+    'match-text': 'Search texts as the lines of JSON on standard input ask (for shell with dialog)',
+    'try-sandboxes': 'Try the profiles in the JSON on standard input (for agent3 doctor and agent3 profile check)',
   },
 };
 
-/** What adds arguments, options and actions to a subcommand; it is loaded only when that is called. */
+/** The functions that define the subcommands. Each is loaded only when its subcommand is called. */
 const DEFINITIONS = {
   install: async () => (await import('./install.ts')).defineInstall,
   status: async () => (await import('./install.ts')).defineStatus,
@@ -78,7 +78,7 @@ const DEFINITIONS = {
   'try-sandboxes': async () => (await import('./profile.ts')).defineTrySandboxes,
 };
 
-/** What they do when their output cannot be written; the others end. `connect` ends its grant itself when nobody reads it. */
+/** These continue when their output cannot be written. `connect` ends its grant itself then. */
 const IGNORING: readonly string[] = [
   'install',
   'uninstall',
@@ -148,7 +148,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
     if (error instanceof OutputFault) endOutput(error);
     if (error instanceof StartupFault) fail(error.exitCode, ...error.reasons);
     if (!(error instanceof CommanderError)) throw error;
-    // Help: it ends by itself, once it is written.
+    // The help has been printed.
     if (error.exitCode === 0) return;
     process.exit(called?.name === 'exec' ? EXIT_EXEC : EXIT_USAGE);
   }

@@ -7,7 +7,7 @@ const USUAL_COLUMNS = 80;
 const BAR_CHARS = 20;
 const NAME_CHARS = 30;
 
-/** One line on a terminal that says how much of a file has passed, how fast, and how long the rest takes. */
+/** Shows on one line of a terminal how much of a file has been copied, how fast, and how long the rest takes. */
 export class ProgressBar implements Disposable {
   readonly #isShown: boolean;
   #name = '';
@@ -19,7 +19,7 @@ export class ProgressBar implements Disposable {
     this.#isShown = !isQuiet && process.stderr.isTTY === true;
   }
 
-  /** The next file. */
+  /** Starts the next file. */
   readonly begin = (name: string): void => {
     this.end();
     this.#name = visibleText(name);
@@ -27,7 +27,7 @@ export class ProgressBar implements Disposable {
     this.#drawnMs = Number.NEGATIVE_INFINITY;
   };
 
-  /** So many of its bytes have passed. */
+  /** Sets how many bytes of the file have been copied. */
   readonly show = (passed: number, bytes: number): void => {
     const now = performance.now();
     if (!this.#isShown || (now - this.#drawnMs < DRAW_MS && passed < bytes)) return;
@@ -38,13 +38,13 @@ export class ProgressBar implements Disposable {
     process.stderr.write(`\r${line.slice(0, columns - 1).padEnd(columns - 1)}`);
   };
 
-  /** Something to say, in a line of its own. */
+  /** Prints a message on a line of its own. */
   say(text: string): void {
     this.end();
     note(text);
   }
 
-  /** What follows begins in a line of its own. */
+  /** Ends the line of the bar. */
   end(): void {
     if (this.#isDrawn) process.stderr.write('\n');
     this.#isDrawn = false;

@@ -21,19 +21,15 @@ export interface RemoteOptions {
 export function withRemote<A extends unknown[], O extends OptionValues>(command: Command<A, O>) {
   return command
     .option('--url <url>', `URL of the agent (default: AGENT3_URL, else ${DEFAULT_URL})`)
-    .option(
-      '--token-file <file>',
-      'file that holds the token, or a settings file of the agent (default: AGENT3_API_TOKEN)',
-    );
+    .option('--token-file <file>', 'file with the token, or a settings file of the agent (default: AGENT3_API_TOKEN)');
 }
 
-/** The last lines in the help of these subcommands. */
+/** The last lines of the help of these subcommands. */
 export const REMOTE_HELP = `
-The agent is the one of --url or AGENT3_URL; its token comes from AGENT3_API_TOKEN or --token-file,
-never from the command line, which every user of this machine can read. Without all of these root
-calls the agent of this server.`;
+--url or AGENT3_URL names the agent. AGENT3_API_TOKEN or --token-file has its token, which is never on the command line,
+because every user of this machine can read that. Without these, root calls the agent of this server.`;
 
-/** The agent that options and environment name, else, for root, that of this server; without one, exits with `code`. */
+/** Returns the agent of the options or the environment, else, for root, that of this server. Exits with `code` without one. */
 export function remoteClient(options: RemoteOptions, code: ExitCode): AgentClient {
   const environment = processEnvironment();
   const named = options.url ?? (environment['AGENT3_URL'] || undefined);
@@ -44,13 +40,12 @@ export function remoteClient(options: RemoteOptions, code: ExitCode): AgentClien
     fail(code, `the URL of an agent has the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`);
   }
   const token = given || here?.token;
-  if (!token)
-    fail(code, `no token: set AGENT3_API_TOKEN, or name the file that holds it with --token-file${onServer(named)}`);
-  if (!/^[\x21-\x7e]+$/.test(token)) fail(code, 'the token must be printable ASCII characters without spaces');
+  if (!token) fail(code, `there is no token: set AGENT3_API_TOKEN, or give --token-file${onServer(named)}`);
+  if (!/^[\x21-\x7e]+$/.test(token)) fail(code, 'the token must be printable ASCII without spaces');
   return new AgentClient(url, token, { isSelf: here !== undefined });
 }
 
-/** The agent of this server, or undefined when none is installed or only root may read its settings. */
+/** Returns the agent of this server; undefined when none is installed, or only root may read its settings. */
 function installedAgent(): { readonly url: string; readonly token: string | undefined } | undefined {
   const settings = installedSettings();
   if (!settings['AGENT3_API_TOKEN']) return undefined;
@@ -59,10 +54,10 @@ function installedAgent(): { readonly url: string; readonly token: string | unde
 
 function onServer(named: string | undefined): string {
   const isInstalled = named === undefined && existsSync(PATHS.manifest) && process.geteuid?.() !== 0;
-  return isInstalled ? '; for the agent of this server, run it as root' : '';
+  return isInstalled ? '. For the agent of this server, run it as root' : '';
 }
 
-/** The token alone, or the setting in a file like /etc/agent3/agent3.env. */
+/** Reads the token from a file with only the token, or from a file like /etc/agent3/agent3.env. */
 function tokenIn(path: string, code: ExitCode): string {
   const text = readToken(path, code);
   return parseEnvFile(text)['AGENT3_API_TOKEN'] ?? text.trim();
@@ -71,7 +66,7 @@ function tokenIn(path: string, code: ExitCode): string {
 function readToken(path: string, code: ExitCode): string {
   try {
     if ((statSync(path).mode & 0o066) !== 0) {
-      process.stderr.write(`agent3: warning: ${path} is open to other users; keep it to yourself: chmod 600 ${path}\n`);
+      process.stderr.write(`agent3: warning: other users can read ${path}. To prevent that: chmod 600 ${path}\n`);
     }
     return readFileSync(path, 'utf8');
   } catch (error) {

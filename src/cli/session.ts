@@ -17,33 +17,35 @@ import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './rem
 export function defineSession(session: Command): void {
   session.addHelpText('after', EXAMPLES + REMOTE_HELP);
   withRemote(
-    session.command('list').description('List sessions, newest first: a table on a terminal, else fields between tabs'),
+    session.command('list').description('List sessions, newest first (without a terminal: fields separated by tabs)'),
   )
     .addOption(new Option('--status <status>', 'only sessions in this state').choices(SESSION_STATUSES))
-    .option('--limit <count>', 'at most this many', parseCount, 20)
-    .option('--all', 'list all of them')
-    .option('--json', 'print them as JSON')
+    .option('--limit <count>', 'most sessions to list', parseCount, 20)
+    .option('--all', 'list all sessions')
+    .option('--json', 'print JSON')
     .addHelpText('after', COLUMNS)
     .action(printSessions);
   withRemote(session.command('read <session>').description('Print what a command wrote'))
-    .option('--stderr', 'its standard error instead of its standard output')
-    .option('--offset <bytes>', 'where to begin; negative: so many before the end', parseBytes, 0)
-    .option('-f, --follow', 'continue until the command has ended')
-    .option('--raw', 'exact bytes also on a terminal, with the escape sequences of a session with --tty')
+    .option('--stderr', 'print standard error instead of standard output')
+    .option('--offset <bytes>', 'first byte; negative: counted from the end', parseBytes, 0)
+    .option('-f, --follow', 'print new output until the command ends')
+    .option('--raw', 'print exact bytes, with the escape sequences of a session with --tty')
     .addHelpText('after', READ_EXIT)
     .action(printStream);
   withRemote(
-    session.command('stop <session>').description('Send a signal to every process of a session; its output stays'),
+    session.command('stop <session>').description('Send a signal to every process of a session, and keep its output'),
   )
-    .addOption(new Option('--signal <name>', 'signal, without its SIG').choices(SIGNALS).default('TERM' as const))
+    .addOption(
+      new Option('--signal <name>', 'name of the signal, without SIG').choices(SIGNALS).default('TERM' as const),
+    )
     .action(stopSession);
-  withRemote(
-    session.command('close <session...>').description('Stop what runs of sessions, and remove their output for good'),
-  ).action(closeSessions);
+  withRemote(session.command('close <session...>').description('Stop sessions and remove their output')).action(
+    closeSessions,
+  );
 }
 
 const EXAMPLES = `
-An id may be shortened to its beginning, as far as no other session has the same.
+An id may be shortened to its beginning, if no other session begins the same.
 
 Examples:
   agent3 session list --status running
@@ -53,14 +55,14 @@ Examples:
 `;
 
 const READ_EXIT = `
-Exit code: 0; with --follow that of the command, 1 where it has none.`;
+Exit code: 0. With --follow: that of the command, or 1 when it has none.`;
 
 const COLUMNS = `
-Fields without a terminal: session, status, exit code, start, milliseconds, bytes of stdout, of stderr, command.`;
+Fields without a terminal: session, status, exit code, start, duration in ms, bytes of stdout, bytes of stderr, command.`;
 
-const parseCount = numberOption(/^\d+$/, 1, 999_999_999, 'It has to be a number from 1.');
+const parseCount = numberOption(/^\d+$/, 1, 999_999_999, 'It must be a whole number, at least 1.');
 
-const parseBytes = numberOption(/^-?\d+$/, -1e15, 1e15, 'It has to be a number of bytes.');
+const parseBytes = numberOption(/^-?\d+$/, -1e15, 1e15, 'It must be a number of bytes.');
 
 interface ListOptions extends RemoteOptions {
   readonly status?: string | undefined;
@@ -130,12 +132,12 @@ async function closeSessions(ids: readonly string[], options: RemoteOptions): Pr
   });
 }
 
-/** Runs `work` with the agent that the options name; exits with 1, and the reason, when that fails. */
+/** Runs `work` with the agent that the options name. Prints the reason and exits with 1 when it fails. */
 async function withClient(options: RemoteOptions, work: (client: AgentClient) => Promise<void>): Promise<void> {
   try {
     await work(remoteClient(options, EXIT_USAGE));
   } catch (error) {
-    // The reader had enough: `agent3 session read … | head`.
+    // The reader has gone: `agent3 session read … | head`.
     if (error instanceof OutputClosed) endOutput(error);
     if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message);
     throw error;
@@ -165,7 +167,7 @@ const RED = '\x1b[31m';
 const YELLOW = '\x1b[33m';
 const PLAIN = '\x1b[0m';
 
-/** Sessions as a table for a person. */
+/** Formats sessions as a table for a person. */
 export function sessionsTable(sessions: readonly ListedSession[], look: TableLook): string {
   const rows = sessions.map((session) => cellsOf(session, look.nowMs));
   const widths = HEAD.map((name, at) => Math.max(name.length, ...rows.map((row) => (row[at] ?? '').length)));
@@ -180,7 +182,7 @@ export function sessionsTable(sessions: readonly ListedSession[], look: TableLoo
   return [line(HEAD, ''), ...body].join('');
 }
 
-/** Sessions as lines of fields between tabs, for programs. */
+/** Formats sessions as lines of fields separated by tabs, for programs. */
 export function sessionsTabbed(sessions: readonly ListedSession[]): string {
   return sessions
     .map(({ session, status, exit_code, started_at, duration_ms, stdout_bytes, stderr_bytes, cmd }) =>
@@ -213,7 +215,7 @@ const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\
 
 /** Escapes what would move the cursor, end the line or be invisible. */
 export function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it escapes control characters.
   const line = text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => ESCAPES[character] ?? hexEscape(character));
   return visibleText(line);
 }
@@ -237,7 +239,7 @@ const UNITS = [
   ['s', 1000],
 ] as const;
 
-/** A time in its largest unit, whole: 3h. */
+/** Formats a time in its largest whole unit: 3h. */
 function duration(ms: number): string {
   for (const [unit, length] of UNITS) {
     if (ms >= length) return `${Math.floor(ms / length)}${unit}`;
@@ -245,12 +247,12 @@ function duration(ms: number): string {
   return `${Math.max(0, Math.round(ms))}ms`;
 }
 
-/** How long ago; the clocks of two machines differ by some seconds. */
+/** Formats how long ago a time was. The clocks of two machines differ by some seconds. */
 function age(ms: number): string {
   return ms < 1000 ? 'now' : `${duration(ms)} ago`;
 }
 
-/** Bytes in the largest unit that leaves a number from 1. */
+/** Formats bytes in the largest unit in which the number is at least 1. */
 function size(bytes: number): string {
   const power = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
   const number = bytes / 1024 ** power;

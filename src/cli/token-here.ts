@@ -16,14 +16,14 @@ import { profileHere, profilesDirectory, profilesIn } from './profiles-here.ts';
 
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
 
-/** Why a token cannot be called `name`; undefined where it can. */
+/** Returns why a token cannot be called `name`; undefined when it can. */
 export function nameFault(name: string): string | undefined {
-  if (!NAME.test(name)) return 'a name has up to 64 small letters, digits, and _ . - between them';
-  if (name === RESERVED) return 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another';
+  if (!NAME.test(name)) return 'a name has up to 64 lower-case letters and digits, with _ . - between them';
+  if (name === RESERVED) return 'the token of the settings (AGENT3_API_TOKEN) has this name. Choose another';
   return undefined;
 }
 
-/** Exits with the reason when a token cannot be called `name`. */
+/** Exits with 2 and the reason when a token cannot be called `name`. */
 export function requireName(name: string): void {
   const fault = nameFault(name);
   if (fault !== undefined) fail(EXIT_USAGE, fault);
@@ -37,9 +37,9 @@ export interface TokenOptions {
   readonly file?: string | undefined;
 }
 
-/** The profile of this name. Exits with the names of all profiles when it does not exist. */
+/** Returns the profile of this name. Exits with the names of all profiles when it does not exist. */
 export function requireProfile(name: string | undefined): Profile {
-  // These need no file, and are there whatever is wrong with those that have one.
+  // The built-in profiles need no file. A fault in a file does not affect them.
   if (name === 'full' || name === 'readonly') return BUILT_IN[name];
   const directory = profilesDirectory();
   const set = profilesIn(directory);
@@ -48,8 +48,8 @@ export function requireProfile(name: string | undefined): Profile {
 }
 
 /**
- * Why a token cannot have the profile of this name; undefined where it can. `read` gives the profiles of a directory: by
- * default those that the agent can read as well, which takes the right to become its user.
+ * Returns why a token cannot have the profile of this name; undefined when it can. `read` returns the profiles of a
+ * directory; by default, those that the agent's user can read, which needs the right to become that user.
  */
 export function profileFault(name: string, read = profilesIn): string | undefined {
   if (name === 'full' || name === 'readonly') return undefined;
@@ -62,26 +62,26 @@ export function profileFault(name: string, read = profilesIn): string | undefine
 
 function describeMissing(name: string | undefined, set: ProfileSet, directory: string | undefined): string {
   if (name === 'workspace')
-    return `workspace needs a file of its own that extends it and names its directory, such as ${directory ?? PATHS.profiles}/app.toml with the lines extends = "workspace" and directory = "/srv/app"; then --profile app`;
+    return `workspace needs a profile of your own with its directory. Write ${directory ?? PATHS.profiles}/app.toml with the lines extends = "workspace" and directory = "/srv/app", then give --profile app`;
   const what =
     name === undefined
-      ? '--profile is required: it says what the token may do'
+      ? '--profile is required: it sets what the token may do'
       : `there is no profile ${visibleLine(name)}`;
   const more =
     directory === undefined
-      ? 'for more, set AGENT3_PROFILES_DIR here as for the agent'
-      : `for more, see ${directory}: agent3 profile list shows what each is for`;
+      ? 'for more, set AGENT3_PROFILES_DIR as for the agent'
+      : `for more, see ${directory}. What each is for: agent3 profile list`;
   return `${what}. There are: ${[...set.profiles.keys()].join(', ')}; ${more}`;
 }
 
-/** Says, on standard error, why commands of a profile cannot run on this machine as it is. */
+/** Prints on standard error why commands of a profile cannot run on this machine. */
 export async function warnOfSandbox(profile: Profile): Promise<void> {
   const faults = await machineFaults([profile], readManifest(PATHS.manifest)?.user);
   const fault = faults.get(profile.name);
-  if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${faultText(fault)}\n`);
+  if (fault !== undefined) process.stderr.write(`its commands cannot run on this machine: ${faultText(fault)}\n`);
 }
 
-/** Changes the file; false, with the reason on standard error, where the agent cannot read it. */
+/** Changes the file. Returns false, and prints the reason on standard error, when the agent cannot read it. */
 export function changeHere(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): boolean {
   const path = tokensFile(options.file);
   const isNew = !existsSync(path);
@@ -89,20 +89,20 @@ export function changeHere(options: TokenOptions, by: (tokens: TokenRecord[]) =>
   const unread = path === PATHS.tokens ? unreadable(path, readManifest(PATHS.manifest)?.user) : undefined;
   if (unread !== undefined) {
     process.stderr.write(
-      `agent3: ${path} is changed, and ${unread}: it continues with the tokens that it knows. Open the directory to it: chmod a+rx ${dirname(path)}\n`,
+      `agent3: ${path} was changed, but ${unread}, so it still uses the tokens from before. Let it read the directory: chmod a+rx ${dirname(path)}\n`,
     );
     process.exitCode = EXIT_FAILURE;
     return false;
   }
   if (isNew && path !== PATHS.tokens) {
     process.stderr.write(
-      `${path} is new, and ${currentAccount().name}'s alone: an agent of another user cannot read it\n`,
+      `${path} is new and only ${currentAccount().name} can read it; an agent of another user cannot\n`,
     );
   }
   return true;
 }
 
-/** What `work` gives. Exits with the reason when the file of tokens cannot be used. */
+/** Returns the result of `work`. Exits with the reason when the file of tokens cannot be used. */
 export function attempt<T>(work: () => T): T {
   try {
     return work();

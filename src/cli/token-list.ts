@@ -8,7 +8,7 @@ import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { ownerOf, sessionsHere, settingsHere, tokensFile } from './here.ts';
 import { attempt, type TokenOptions } from './token-here.ts';
 
-/** Prints what is known of every token, but not the token. */
+/** Prints the tokens, without their secrets. */
 export function listTokens(options: TokenOptions & { readonly json?: true | undefined }): void {
   const path = tokensFile(options.file);
   const tokens = attempt(() => readTokens(path, ownerOf(path)));
@@ -28,11 +28,11 @@ export function listTokens(options: TokenOptions & { readonly json?: true | unde
     process.stdout.write(`${visibleJson([...first, ...known])}\n`);
     return;
   }
-  if (tokens.length === 0) process.stderr.write('no tokens but the one of the settings\n');
+  if (tokens.length === 0) process.stderr.write('there is only the token of the settings\n');
   for (const row of [...defaultRow(options), ...tokens.map(rowOf)]) process.stdout.write(`${row}\n`);
 }
 
-/** The profile of the token of the settings; undefined where they have none or cannot be read. */
+/** Returns the profile of the token of the settings; undefined without that token, or when they cannot be read. */
 function profileOfDefault({ file }: TokenOptions): string | undefined {
   if (file !== undefined) return undefined;
   const settings = settingsHere();
@@ -45,7 +45,7 @@ function defaultRow(options: TokenOptions): string[] {
   return [`${RESERVED.padEnd(24)}  ${visibleLine(profile.padEnd(10))}  AGENT3_API_TOKEN of the settings`];
 }
 
-/** Names and profiles are small letters; the addresses are what somebody wrote into the file. */
+/** Formats a token. Names and profiles are plain; addresses are whatever was written into the file. */
 function rowOf(token: TokenRecord): string {
   const { name, profile = 'full', created_at, expires_at, ips, previous } = token;
   const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
@@ -58,11 +58,11 @@ function rowOf(token: TokenRecord): string {
     until.padEnd(26),
     isGrant(token) ? describeGrant(token) : describePlaces(ips),
     ...(maker === undefined ? [] : [`made by ${visibleLine(maker)}`]),
-    ...(before !== null && before > Date.now() ? [`the one before until ${day(before)}`] : []),
+    ...(before !== null && before > Date.now() ? [`its old token until ${day(before)}`] : []),
   ].join('  ');
 }
 
-/** When the last of the earlier tokens ends; null where there are none. */
+/** Returns when the last of the earlier tokens ends; null without any. */
 function lastOf(previous: TokenRecord['previous'] = []): number | null {
   return previous.length === 0 ? null : Math.max(...previous.map(({ until }) => until));
 }
@@ -72,10 +72,10 @@ function day(time: number): string {
 }
 
 function describePlaces(ips: readonly string[]): string {
-  return ips.length === 0 ? 'from everywhere' : `from ${visibleLine(ips.join(', '))}`;
+  return ips.length === 0 ? 'from anywhere' : `from ${visibleLine(ips.join(', '))}`;
 }
 
-/** What is known of a grant: its client, and how it stands, as far as who asks may read that. */
+/** Returns the client and the state of a grant, as far as this user may read them. */
 function grantOf(record: GrantRecord) {
   const { client, code_expires_at } = record.grant;
   const state = stateOf(record);
@@ -95,7 +95,7 @@ function stateOf(record: GrantRecord): GrantState | undefined {
     const state = readState(grantsDirectory(sessionsHere()), new GrantKey(key), record);
     return typeof state === 'string' ? undefined : state;
   } catch {
-    // The directory is another user's.
+    // Another user owns the directory.
     return undefined;
   }
 }
@@ -104,7 +104,7 @@ function describeGrant(record: GrantRecord): string {
   return `${record.grant.client}, ${standingOf(record)}`;
 }
 
-/** Whether an agent has ever kept its sessions where they are looked for; true as well where this user cannot look. */
+/** Returns true when an agent has used the sessions directory, or when this user cannot read it. */
 function hasAgent(): boolean {
   try {
     return statSync(join(sessionsHere(), '.lock'), { throwIfNoEntry: false }) !== undefined;
@@ -113,21 +113,25 @@ function hasAgent(): boolean {
   }
 }
 
-/** How a grant stands, in words. */
+/** Describes the state of a grant. */
 function standingOf(record: GrantRecord): string {
   const { last_used_at, code_expires_at, ended } = grantOf(record);
   const secret = settingsHere()['AGENT3_GRANT_KEY'];
   const key = secret ? new GrantKey(secret) : undefined;
   const now = Date.now();
-  if (!hasAgent()) return `not known: no agent uses ${visibleLine(resolve(sessionsHere()))} (AGENT3_SESSIONS_DIR)`;
+  if (!hasAgent()) return `state unknown: no agent uses ${visibleLine(resolve(sessionsHere()))} (AGENT3_SESSIONS_DIR)`;
   if (key !== undefined && !isSealed(key, record)) return 'not used (made with another AGENT3_GRANT_KEY)';
   if (ended) return `ended: ${visibleLine(ended)}`;
   if (key !== undefined && last_used_at === null) {
     const until = stateOf(record)?.code_until ?? code_expires_at;
-    return now < until ? (until === code_expires_at ? 'its code waits' : 'its client is awaited') : 'never connected';
+    return now < until
+      ? until === code_expires_at
+        ? 'waits for its code'
+        : 'waits for its client'
+      : 'never connected';
   }
   if (key !== undefined && !isKept(key, record))
-    return now < answerDueAt(record) ? 'waits for your yes' : 'never kept, so it is over';
+    return now < answerDueAt(record) ? 'waits for your answer' : 'ended: you did not keep it';
   if (last_used_at !== null) return `last used ${day(last_used_at)}`;
-  return code_expires_at > now ? 'its code waits' : 'never used';
+  return code_expires_at > now ? 'waits for its code' : 'never used';
 }

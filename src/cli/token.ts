@@ -21,43 +21,46 @@ Examples:
   );
   token
     .command('new')
-    .description('Print a new token for AGENT3_API_TOKEN; nothing is kept of it')
+    .description('Print a new token for AGENT3_API_TOKEN, without storing it')
     .action(() => {
       process.stdout.write(`${newToken()}\n`);
     });
   token
     .command('create <name>')
-    .description('Create a token with a name and a profile, and show it once')
+    .description('Create a token with a name and a profile, and print it once')
     .usage('<name> --profile <name> [options]')
-    .option('--profile <profile>', 'what it may do, required: full, readonly, or one of agent3 profile list')
-    .option('--expires <time>', 'when it ends: 12h, 30d, 8w', parseTime)
-    .option('--ip <network>', 'address or network that it may come from; may be repeated', addNetwork, [])
+    .option(
+      '--profile <profile>',
+      'what the token may do (required): full, readonly, or another of agent3 profile list',
+    )
+    .option('--expires <time>', 'lifetime: 12h, 30d, 8w', parseTime)
+    .option('--ip <network>', 'address or network that may use the token; may be repeated', addNetwork, [])
     .addOption(fileOption())
     .action(createToken);
   token
     .command('list')
     .description('List the tokens, without their secrets')
-    .option('--json', 'print them as JSON')
+    .option('--json', 'print JSON')
     .addOption(fileOption())
     .action(listTokens);
   token
     .command('rotate <name>')
-    .description('Replace a token by a new one and show that once; both work for a while')
-    .option('--overlap <time>', 'how long the old one still works; 0s: it ends at once (default: 24h)', parseOverlap)
-    .option('--expires <time>', 'when the new one ends (default: when the old one does)', parseTime)
+    .description('Replace a token by a new one, and print the new one once')
+    .option('--overlap <time>', 'how long the old token still works; 0s ends it at once (default: 24h)', parseOverlap)
+    .option('--expires <time>', 'lifetime of the new token (default: to the end of the old one)', parseTime)
     .addOption(fileOption())
     .action(rotateToken);
   token.command('revoke <name>').description('End a token now').addOption(fileOption()).action(revokeToken);
 }
 
-/** A time on the command line, in milliseconds. */
+/** Parses a duration of the command line, in milliseconds. */
 export function parseTime(text: string): number {
   const ms = parseDuration(text);
-  if (ms === undefined) throw new InvalidArgumentError('A time is a number with s, m, h, d or w behind it: 30d.');
+  if (ms === undefined) throw new InvalidArgumentError('A time is a number followed by s, m, h, d or w: 30d.');
   return ms;
 }
 
-/** A token that has leaked is replaced at once. */
+/** Parses an overlap; 0 is for a token that has leaked. */
 function parseOverlap(text: string): number {
   return /^0+[smhdw]?$/.test(text) ? 0 : parseTime(text);
 }
@@ -68,7 +71,7 @@ function addNetwork(text: string, before: readonly string[]): string[] {
   return [...before, text.trim()];
 }
 
-/** Creates a token of this name and prints it, on standard output alone. */
+/** Creates a token of this name and prints it on standard output. */
 async function createToken(
   name: string,
   options: TokenOptions & {
@@ -82,7 +85,7 @@ async function createToken(
   const secret = newToken();
   changeHere(options, (tokens) => {
     if (tokens.some((token) => token.name === name)) {
-      fail(EXIT_FAILURE, `there is a token ${name}; agent3 token rotate ${name} makes a new one in its place`);
+      fail(EXIT_FAILURE, `the token ${name} exists already. To replace it: agent3 token rotate ${name}`);
     }
     const now = Date.now();
     return [
@@ -102,22 +105,22 @@ async function createToken(
   await warnOfSandbox(profile);
 }
 
-/** Ends a token: within half a second no request is taken with it. */
+/** Ends a token: the agent refuses it within half a second. */
 function revokeToken(name: string, options: TokenOptions): void {
   requireOther(name);
   const isInForce = changeHere(options, (tokens) => withoutToken(tokens, name));
   if (isInForce) process.stderr.write(`token ${name} is revoked\n`);
 }
 
-/** The token of the settings is not in the file. */
+/** Exits when `name` is the token of the settings, which is not in the file. */
 function requireOther(name: string): void {
   if (name !== RESERVED) return;
-  fail(EXIT_USAGE, 'the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
+  fail(EXIT_USAGE, 'this token is AGENT3_API_TOKEN of the settings: change it there, and restart the agent');
 }
 
 const OVERLAP_MS = 24 * 3_600_000;
 
-/** Replaces a token by a new one. The old one works for `overlap` ms more, but not beyond its own end. */
+/** Replaces a token by a new one. The old one works for `overlap` ms more, but not longer than its lifetime. */
 function rotateToken(
   name: string,
   options: TokenOptions & { readonly overlap?: number | undefined; readonly expires?: number | undefined },
@@ -132,12 +135,12 @@ function rotateToken(
     if (token.grant !== undefined)
       fail(
         EXIT_FAILURE,
-        `${name} is a grant: its client has tokens that change by themselves every hour. To end it: agent3 token revoke ${name}; then agent3 connect`,
+        `${name} is a grant, whose tokens are replaced every hour. To connect its client again: agent3 token revoke ${name}, then agent3 connect`,
       );
     const end = token.expires_at ?? Number.POSITIVE_INFINITY;
     if (end <= now && options.expires === undefined) {
       const ended = new Date(end).toISOString();
-      fail(EXIT_FAILURE, `token ${name} ended at ${ended}; say how long the new one works: --expires 30d`);
+      fail(EXIT_FAILURE, `the token ${name} expired at ${ended}. Give the lifetime of the new one: --expires 30d`);
     }
     until = Math.min(now + (options.overlap ?? OVERLAP_MS), end);
     const expiresAt = options.expires === undefined ? undefined : now + options.expires;
@@ -146,16 +149,16 @@ function rotateToken(
   });
   show(name, secret);
   process.stderr.write(
-    until > now ? `the old one works until ${new Date(until).toISOString()}\n` : 'the old one has ended\n',
+    until > now ? `the old token works until ${new Date(until).toISOString()}\n` : 'the old token no longer works\n',
   );
 }
 
-/** Prints a new token: alone on standard output, the rest on standard error. */
+/** Prints a new token on standard output, and its name on standard error. */
 function show(name: string, secret: string): void {
   process.stdout.write(`${secret}\n`);
-  process.stderr.write(`token ${name}, shown this once\n`);
+  process.stderr.write(`token ${name}, shown only once\n`);
 }
 
 function unknown(name: string): string {
-  return `there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list shows them`;
+  return `there is no token ${visibleLine(name.slice(0, 64))}. To see them: agent3 token list`;
 }

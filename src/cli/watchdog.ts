@@ -7,12 +7,12 @@ import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_USAGE, fail } from './exit.ts';
 import { numberOption } from './number-option.ts';
 
-/** As often as the shell script of the original. */
+/** The interval of the original's shell script. */
 const DEFAULT_SCHEDULE = '*/5 * * * *';
 
 const AFTER_HELP = `
 Without --once it checks by AGENT3_WATCHDOG_SCHEDULE, a cron expression (default: ${DEFAULT_SCHEDULE}).
-Exit code of --once: 0 the agent runs, 1 it did not and was restarted, 3 it does not run, 2 wrong usage.
+Exit code of --once: 0 the agent runs, 1 it was restarted, 2 wrong usage, 3 it does not run.
 
 Examples:
   agent3 watchdog --once                 one check, as the systemd timer does it
@@ -21,16 +21,16 @@ Examples:
 /** `agent3 watchdog`. */
 export function defineWatchdog(command: Command): void {
   command
-    .option('--once', 'check once, and end')
+    .option('--once', 'check once and exit')
     .option('--unit <name>', 'systemd unit of the agent', 'agent3')
     .option(
       '--log <file>',
-      'file that each check adds a line to; "-" is standard output',
+      'file to which each check adds a line; "-" is standard output',
       '/var/log/agent3/watchdog.log',
     )
     .option('--state <file>', 'file that remembers restarts', '/run/agent3-watchdog/state.json')
-    .option('--recheck <seconds>', 'wait between a bad look and the second one', secondsOf, 5)
-    .option('--recovery <seconds>', 'how long a restarted agent may take', secondsOf, 30)
+    .option('--recheck <seconds>', 'wait before a failed check is repeated', secondsOf, 5)
+    .option('--recovery <seconds>', 'how long a restarted agent may take to answer', secondsOf, 30)
     .addHelpText('after', AFTER_HELP)
     .action(async ({ once, unit, log, state, recheck, recovery }) => {
       const environment = processEnvironment();
@@ -51,7 +51,7 @@ export function defineWatchdog(command: Command): void {
     });
 }
 
-const secondsOf = numberOption(/^[\d.]+$/, 0, 600, 'It has to be a number of seconds from 0 to 600.');
+const secondsOf = numberOption(/^[\d.]+$/, 0, 600, 'It must be a number of seconds from 0 to 600.');
 
 async function orRefuse<T>(work: () => T | Promise<T>): Promise<T> {
   try {

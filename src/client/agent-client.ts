@@ -2,16 +2,16 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { FOLLOW_SIGN_SECONDS } from '../lib/limits.ts';
 import { ConnectionBroken, faultOf, faultOfAnswer, NotAgent3 } from './faults.ts';
 
-/** Most calls are answered within milliseconds; a connection that takes longer leads nowhere. */
+/** Most calls are answered within milliseconds. A connection that takes longer than this has failed. */
 const ANSWER_SECONDS = 30;
 
-/** A follower hears something every 10 s: after three times that, nobody is there any more. */
+/** The agent sends something every 10 s. After three times that, the connection has failed. */
 const SILENCE_SECONDS = 3 * FOLLOW_SIGN_SECONDS + 5;
 
-/** How one call is made. */
+/** Options of one call. */
 export interface CallOptions {
   readonly seconds?: number;
-  /** Over a connection of its own: one that was idle may be closed by the other side just now. */
+  /** Use a new connection: the other side may be about to close an idle one. */
   readonly fresh?: boolean;
 }
 
@@ -24,11 +24,11 @@ export class AgentClient {
     private readonly options: { readonly isSelf?: boolean } = {},
   ) {}
 
-  /** The answer of an operation. Throws a `ClientFault`. */
+  /** Calls an operation and returns its answer. Throws a `ClientFault`. */
   async call<T extends object>(operation: string, args: object, options: CallOptions = {}): Promise<T> {
     const { seconds = ANSWER_SECONDS, fresh = false } = options;
     try {
-      // The door with every field: programs need them all.
+      // `POST /` answers with every field, which programs need.
       const response = await this.#fetch('/', {
         method: 'POST',
         body: JSON.stringify({ op: operation, args }),
@@ -43,7 +43,7 @@ export class AgentClient {
     }
   }
 
-  /** The events of a session from these offsets on, with exact bytes, over one connection. Throws a `ClientFault`. */
+  /** Streams the events of a session from these offsets on, with exact bytes, over one connection. Throws a `ClientFault`. */
   async *events(session: string, stdout: number, stderr: number): AsyncGenerator<EventSourceMessage, void> {
     const controller = new AbortController();
     const inTime = async <T>(promise: Promise<T>): Promise<T> => {
@@ -76,15 +76,15 @@ export class AgentClient {
   }
 
   /**
-   * Moves bytes of a file by its link, which `upload` or `download` has given; `init` has the signal that ends it. Throws
-   * a `ClientFault`.
+   * Sends or fetches bytes of a file by a link that `upload` or `download` has returned. `init` has the signal to abort.
+   * Throws a `ClientFault`.
    */
   async transfer(link: string, init: BunFetchRequestInit): Promise<Response> {
     try {
-      // The agent may know itself by another URL than this one.
+      // The agent may use another URL for itself than this one.
       const path = `/transfer/${link.split('/').at(-1)}`;
       const response = await this.#fetch(path, { ...init, keepalive: false, timeout: false });
-      // HEAD of a link that is used up, or gone, is an answer.
+      // HEAD of a link that was used, or has ended, is an answer.
       const isAnswer = response.ok || (init.method === 'HEAD' && [404, 410].includes(response.status));
       if (!isAnswer) await this.#fieldsOf(response);
       return response;
@@ -95,7 +95,7 @@ export class AgentClient {
 
   #fetch(path: string, init: BunFetchRequestInit): Promise<Response> {
     const headers = { ...(init.headers as Record<string, string> | undefined), 'x-auth-token': this.token };
-    // Another place would get the token.
+    // A redirect would send the token elsewhere.
     const tls = this.options.isSelf === true ? { rejectUnauthorized: false } : undefined;
     return fetch(this.url + path, { ...init, headers, redirect: 'manual', ...(tls !== undefined && { tls }) });
   }
@@ -108,7 +108,8 @@ export class AgentClient {
     const text = await response.text();
     if (!response.ok) throw faultOfAnswer(this.url, response.status, response.headers, text);
     const fields = parseObject(text);
-    if (fields === undefined) throw new NotAgent3(`${this.url} is no Agent3: its answer is no JSON.`, response.status);
+    if (fields === undefined)
+      throw new NotAgent3(`${this.url} is not Agent3: its answer is not JSON.`, response.status);
     return fields;
   }
 }

@@ -9,7 +9,7 @@ import { type Input, textOf } from './input.ts';
 import type { Interrupt, Interrupts } from './interrupts.ts';
 import { readStream, type Started } from './sessions.ts';
 
-/** Follows a command until its end: passes its output, its input, and signals for it. */
+/** Follows a command until it ends: passes on its output, its input, and signals. */
 export class Attendance {
   #breaks = 0;
   #hasErrors = false;
@@ -21,13 +21,12 @@ export class Attendance {
     private readonly interrupts: Interrupts,
   ) {}
 
-  /** Resolves to the exit code; undefined where the end of the command is not known. */
+  /** Resolves to the exit code; undefined when the end of the command is not known. */
   async untilEnd(input: Input): Promise<number | undefined> {
     const { interrupts, started } = this;
     interrupts.listen((signal, count) => this.#interrupted(signal, count));
-    if (started.isEarlier) note(`this key was used before: following its session ${started.session}`);
-    if (started.waitsFor !== undefined)
-      note(`a person has to approve this command first: ${started.waitsFor} (session ${started.session})`);
+    if (started.isEarlier) note(`this key was used before; following its session ${started.session}`);
+    if (started.waitsFor !== undefined) note(`waiting for approval: ${started.waitsFor} (session ${started.session})`);
     if (!started.isEarlier && input.kind === 'pieces') void this.#feed(input.pieces);
     try {
       const end = await this.#follow();
@@ -41,8 +40,8 @@ export class Attendance {
   }
 
   /**
-   * Follows the session from its beginning to the end of its command. A connection that breaks is taken up again where it
-   * was, for up to a minute: no byte is lost or doubled. Throws a `ClientFault`.
+   * Follows the session from its beginning to the end of its command. Resumes after a broken connection, for up to a
+   * minute, without losing or repeating a byte. Throws a `ClientFault`.
    */
   async #follow(): Promise<EndState> {
     const { client } = this;
@@ -60,7 +59,7 @@ export class Attendance {
           const bytes = Buffer.from(base64, 'base64');
           if (stream === 'stderr') this.#hasErrors = true;
           await writeAll(stream === 'stdout' ? 1 : 2, bytes);
-          // A stream that was emptied begins again, and a mask is not as long as what it stands for.
+          // A stream that was emptied begins again, and a mask has another length than the secret.
           [offsets.stdout = 0, offsets.stderr = 0] = (event.id ?? '').split(',').map(Number);
         }
         throw new ConnectionBroken(`the connection to ${client.url} was closed`);
@@ -72,7 +71,7 @@ export class Attendance {
     }
   }
 
-  /** The same for a session of a server of a fleet, whose streams are read page by page. */
+  /** Does the same for a session of a server of a fleet, whose streams are read page by page. */
   async #followPages(): Promise<EndState> {
     const { client, started } = this;
     const { session } = started;
@@ -86,7 +85,7 @@ export class Attendance {
     return await retry(() => client.call<EndState>('read_session', { session, limit: 1 }), isTransient);
   }
 
-  /** Stops the command when its input cannot be passed: it would work with a part of it. */
+  /** Stops the command when its input cannot be passed on, so that it does not work with a part of it. */
   async #feed(pieces: AsyncIterable<Uint8Array>): Promise<void> {
     try {
       await new Feed(this.client, this.started.session, () => this.#breaks > 0).all(pieces);
@@ -124,12 +123,12 @@ export class Attendance {
   }
 }
 
-/** Whether an id is one of a server, which the agent that is called leads to. */
+/** Returns true when the id is that of a session on a server of the fleet. */
 function isOnServer(session: string): boolean {
   return session.includes('@');
 }
 
-/** What to say of the end, if anything. `hasErrors`: something came on standard error. */
+/** Describes the end of a command, if needed. `hasErrors`: it wrote to standard error. */
 function endMessage(
   { status, duration_ms, message, session, waited_for }: EndState,
   hasErrors: boolean,
@@ -138,10 +137,10 @@ function endMessage(
     case 'done':
       return message === undefined ? undefined : forPerson(message, session);
     case 'denied':
-      // The reason has come on standard error, where a shell would write it, unless the disk is full.
+      // The reason was on standard error, as a shell would write it, unless the disk is full.
       return hasErrors ? undefined : forPerson(message ?? 'not run', session);
     case 'timeout': {
-      const what = `stopped at its time limit, after ${Math.round(duration_ms / 100) / 10} s; --timeout sets another.`;
+      const what = `stopped at its time limit, after ${Math.round(duration_ms / 100) / 10} s. To allow more: --timeout.`;
       return waited_for === undefined ? what : `${what} It was silent: ${waited_for}`;
     }
     case 'killed':
@@ -151,7 +150,7 @@ function endMessage(
   }
 }
 
-/** A message of the agent, with the commands of this program in the place of the operations that it names. */
+/** Replaces the names of operations in a message of the agent by the commands of this program. */
 function forPerson(message: string, session: string): string {
   const named = message.replace(
     /\b(read|kill|close)_session\b/g,
@@ -160,11 +159,11 @@ function forPerson(message: string, session: string): string {
   return `${named} (session ${session})`;
 }
 
-/** What becomes of a command that is not followed any more. A token that ends takes its requests for approval along. */
+/** Describes what happens to a command that is no longer followed. Approval requests end with their token. */
 function left({ session, waitsFor }: Started, error: ClientFault): string {
   const isTokenGone = error instanceof Refused && error.isTokenRefused;
   if (waitsFor === undefined || !isTokenGone) return `the command continues as session ${session}`;
-  return `where it still waited for approval, it ended with the token and was not run; else it continues as session ${session}`;
+  return `the token has ended. A command that still waited for approval was not run; otherwise it continues as session ${session}`;
 }
 
 /** Exits at once, before the end of the command. */
@@ -173,16 +172,16 @@ export function leave(interrupts: Interrupts, what: string): never {
   process.exit(interrupts.exitCode);
 }
 
-/** Prints a line for the person on standard error. */
+/** Prints a line on standard error. */
 export function note(text: string): void {
   process.stderr.write(`agent3: ${visibleText(text)}\n`);
 }
 
-/** A command that reads slowly is tried again, from often to seldom. */
+/** Pauses between attempts to write to a command that reads slowly. */
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 500;
 
-/** A connection that was idle for longer may be closed by the other side at the moment it is used. */
+/** After a longer idle time, the other side may close a connection just as it is used. */
 const IDLE_MS = 1000;
 
 interface Written {
@@ -190,19 +189,19 @@ interface Written {
   readonly status: string;
 }
 
-/** Types standard input into a command that was started with `interactive` or `pty`. */
+/** Sends standard input to a command that was started with `interactive` or `pty`. */
 export class Feed {
   #sent = 0;
   #lastCallMs = Number.NEGATIVE_INFINITY;
 
-  /** `hasBroken`: the agent was away since the command was started. */
+  /** `hasBroken`: the connection to the agent broke since the command started. */
   constructor(
     private readonly client: AgentClient,
     private readonly session: string,
     private readonly hasBroken: () => boolean,
   ) {}
 
-  /** Sends all `pieces`, then the end of the input. Throws `InputFault` when the command lacks some of it. */
+  /** Sends all `pieces`, then the end of the input. Throws `InputFault` when the command did not get all of it. */
   async all(pieces: AsyncIterable<Uint8Array>): Promise<void> {
     for await (const piece of pieces) {
       if (!(await this.send(piece))) return;
@@ -210,7 +209,7 @@ export class Feed {
     await this.#write(new Uint8Array(), true, () => false);
   }
 
-  /** Sends `bytes` as the command takes them; gives whether it goes on reading. */
+  /** Sends `bytes` as fast as the command reads them. Returns false when it has stopped reading. */
   async send(bytes: Uint8Array): Promise<boolean> {
     let pauseMs = FIRST_PAUSE_MS;
     for (let rest = bytes; rest.length > 0; ) {
@@ -226,7 +225,7 @@ export class Feed {
     return true;
   }
 
-  /** The answer; undefined when the command takes no input any more and `isLoss` says that this is as it should be. */
+  /** Returns the answer; undefined when the command no longer reads input. Throws `InputFault` when that is a loss. */
   async #write(bytes: Uint8Array, close: boolean, isLoss: () => boolean): Promise<Written | undefined> {
     const args = { session: this.session, ...inputOf(bytes), close, wait: 0, plain: false };
     const attempt = (): Promise<Written> => {
@@ -235,25 +234,25 @@ export class Feed {
       return this.client.call<Written>('write_session', args, { fresh });
     };
     try {
-      // The end may be sent twice, text may not.
+      // The end may be sent twice, but not text.
       return await retry(attempt, close ? isTransient : isSafeToRetry);
     } catch (fault) {
       if (fault instanceof ConnectionBroken) throw this.#cut('the connection broke while it was sent');
       // 400: the input is closed. 404: the session was.
       if (!(fault instanceof Refused) || (fault.status !== 400 && fault.status !== 404)) throw fault;
-      if (isLoss()) throw this.#cut('the agent was restarted meanwhile, which ends an open input');
+      if (isLoss()) throw this.#cut('the agent was restarted, which ends an open input');
       return undefined;
     }
   }
 
   #cut(reason: string): InputFault {
     return new InputFault(
-      `standard input did not arrive whole: ${reason}, after ${this.#sent} bytes. Send it as a file in parts, or run the command again.`,
+      `standard input did not arrive completely: ${reason}, after ${this.#sent} bytes. Copy it as a file (agent3 cp), or run the command again.`,
     );
   }
 }
 
-/** Bytes as arguments of `write_session`: what is text as text, which every agent takes. */
+/** Returns arguments of `write_session` for bytes: as text where possible, else as Base64. */
 function inputOf(bytes: Uint8Array) {
   const text = textOf(bytes);
   if (text !== undefined) return { input: text };
@@ -266,7 +265,7 @@ interface EndState {
   readonly exit_code: number | null;
   readonly duration_ms: number;
   readonly message?: string;
-  /** What it waited for when it was stopped at its time limit. */
+  /** What the command waited for when it was stopped at its time limit. */
   readonly waited_for?: string;
 }
 
@@ -281,7 +280,7 @@ interface Refusal {
   readonly message?: string;
 }
 
-/** The token ended, or was taken away, while the session was followed. */
+/** The token ended or was revoked while the session was followed. */
 function refusalOf(client: AgentClient, event: EventSourceMessage): Refused {
   const { status, error, message = '' } = fieldsOf<Refusal>(client, event);
   return new Refused(`${error}: ${message}`, status, undefined, error === UNAUTHORIZED, undefined);
@@ -291,6 +290,6 @@ function fieldsOf<T>(client: AgentClient, { data }: EventSourceMessage): T {
   try {
     return JSON.parse(data) as T;
   } catch {
-    throw new NotAgent3(`${client.url} sent an event that is no JSON.`, 200);
+    throw new NotAgent3(`${client.url} sent an event that is not JSON.`, 200);
   }
 }

@@ -7,21 +7,21 @@ import { hashOf, openLocal, piecesOf, writeAt } from './local-file.ts';
 import { type Order, readStream, startCommand } from './sessions.ts';
 
 /*
- * Files between this machine and a server of a fleet. A server has no address that links could lead to, so their bytes
- * pass through a command there: as fast as it takes them, and as its answers bring them.
+ * Copies files between this machine and a server of a fleet. Such a server has no address for links, so the bytes pass
+ * through the input and output of a command there.
  */
 
 /** A pipe of Linux holds 64 KiB; Base64 makes 4 bytes of 3. */
 const PIECE_BYTES = 49_152;
 
-/** Writes standard input beside the target, and puts it there when it is whole. */
+/** Writes standard input into a temporary file, and renames it when it is complete. */
 const TAKE = `set -e; part=$TARGET.agent3-part.$$
 trap 'rm -f -- "$part"' EXIT
 cat > "$part"
-[ "$(sha256sum < "$part" | cut -c 1-64)" = "$SHA256" ] || { echo 'it did not come whole' >&2; exit 1; }
+[ "$(sha256sum < "$part" | cut -c 1-64)" = "$SHA256" ] || { echo 'it did not arrive completely' >&2; exit 1; }
 if [ -e "$TARGET" ]; then chmod --reference="$TARGET" -- "$part"; else chmod "$MODE" -- "$part"; fi
 mv -f -- "$part" "$TARGET"`;
-/** The mode, the size and the hash first, a line each; then the bytes. */
+/** Prints the mode, the size and the hash, a line each; then the bytes. */
 const GIVE =
   'set -e; exec < "$SOURCE"; stat -L -c %a /dev/fd/0; stat -L -c %s /dev/fd/0; sha256sum < "$SOURCE" | cut -c 1-64; cat';
 const HEAD_LINES = 3;
@@ -41,7 +41,7 @@ export async function sendThrough(deps: CopyDeps, server: string, local: string,
   await ended(deps, session);
 }
 
-/** Copies a file from a server, beside its place first. Throws a `ClientFault`. */
+/** Copies a file from a server, through a temporary file. Throws a `ClientFault`. */
 export async function fetchThrough(deps: CopyDeps, server: string, remote: string, local: string): Promise<void> {
   const session = await begin(deps, { server, cmd: GIVE, env: { SOURCE: remote } });
   const part = `${local}.agent3-part`;
@@ -79,11 +79,11 @@ const whole = { stream: 'stdout', offset: 0, follow: true, raw: true } as const;
 
 async function begin({ client, backoff, say }: CopyDeps, order: Omit<Order, 'key'>): Promise<string> {
   const { session, waitsFor } = await startCommand(client, { ...order, key: crypto.randomUUID() }, backoff());
-  if (waitsFor !== undefined) say(`a person has to approve this first: ${waitsFor} (session ${session})`);
+  if (waitsFor !== undefined) say(`waiting for approval: ${waitsFor} (session ${session})`);
   return session;
 }
 
-/** Waits for the end of the command. Throws `CopyFault` with what it said, where it failed. */
+/** Waits for the end of the command. Throws `CopyFault` with its standard error when it failed. */
 async function ended({ client }: CopyDeps, session: string): Promise<void> {
   let said = '';
   const errors = readStream(client, session, { ...whole, stream: 'stderr' });

@@ -5,20 +5,20 @@ import { type CopyDeps, fetchFile, sendFile } from './copy.ts';
 import { CopyFault, Refused } from './faults.ts';
 import { readStream, type Started, startCommand } from './sessions.ts';
 
-/** What a directory holds: paths below it. */
+/** The content of a directory, as paths below it. */
 interface Tree {
   readonly directories: readonly string[];
   readonly files: readonly string[];
   /** Symbolic links, each with its target. */
   readonly links: readonly (readonly [path: string, target: string])[];
-  /** Pipes, sockets and devices, which are not copied, and links whose target is no UTF-8. */
+  /** What is not copied: pipes, sockets, devices, and links whose target is not UTF-8. */
   readonly left: readonly string[];
 }
 
 /** Called before each file of a directory, with its path below it. */
 export type Begin = (path: string) => void;
 
-/** Copies a directory with all in it to an agent; returns the paths of what cannot be copied. Throws a `ClientFault`. */
+/** Copies a directory and its content to an agent. Returns the paths that cannot be copied. Throws a `ClientFault`. */
 export async function sendTree(
   deps: CopyDeps,
   local: string,
@@ -40,7 +40,7 @@ export async function sendTree(
 const MAKE_LINKS =
   'while IFS= read -rd "" target && IFS= read -rd "" path; do ln -sfT -- "$target" "$path" || exit; done';
 
-/** Copies a directory of an agent with all in it; returns the paths of what cannot be copied. Throws a `ClientFault`. */
+/** Copies a directory of an agent and its content. Returns the paths that cannot be copied. Throws a `ClientFault`. */
 export async function fetchTree(
   deps: CopyDeps,
   remote: string,
@@ -53,12 +53,12 @@ export async function fetchTree(
     begin(path);
     await fetchFile(deps, posix.join(remote, path), join(local, path));
   }
-  // The last: nothing is written through a link that an agent names.
+  // Links come last, so that nothing is written through a link that the agent names.
   for (const [path, target] of tree.links) await makeLink(target, join(local, path));
   return tree.left;
 }
 
-/** Whether a path of an agent is a directory; false where its token may run no command to find out. Throws a `ClientFault`. */
+/** Returns true when a path of an agent is a directory; false when the token may not run commands. Throws a `ClientFault`. */
 export async function isRemoteDirectory(deps: CopyDeps, remote: string): Promise<boolean> {
   try {
     const said = await run(deps, 'IFS= read -r path; if [ -d "$path" ]; then echo yes; fi', `${remote}\n`);
@@ -94,7 +94,7 @@ async function localTree(directory: string): Promise<Tree> {
   return withoutOddTargets({ directories, files, links, left });
 }
 
-/** A target that is no UTF-8 would be another one in a message of JSON. */
+/** A target that is not UTF-8 would change in JSON. */
 function withoutOddTargets({ links, left, ...tree }: Tree): Tree {
   const isOdd = ([, target]: Tree['links'][number]): boolean => target.includes('\ufffd');
   return {
@@ -117,12 +117,12 @@ async function remoteTree(deps: CopyDeps, remote: string): Promise<Tree> {
   const paths = (entries: [string, string][]): string[] => entries.map(([path]) => path).sort();
   const directories = paths(d);
   const known = new Set(['.', ...directories]);
-  // A directory that is not named as one is not looked at before something is written in it.
+  // A directory that is missing in the list would not be checked before something is written in it.
   for (const [path] of [...d, ...f, ...l]) if (!known.has(posix.dirname(path))) throw outside(path);
   return withoutOddTargets({ directories, files: paths(f), links: l, left: paths(other) });
 }
 
-/** An agent that was taken over must not write elsewhere on this machine. Throws `CopyFault`. */
+/** Requires a path inside the directory: a compromised agent must not write elsewhere. Throws `CopyFault`. */
 function requireInside(path: string): string {
   if (path !== '' && path.split('/').every((part) => part !== '..' && part !== '.' && part !== '')) return path;
   throw outside(path);
@@ -131,7 +131,7 @@ function requireInside(path: string): string {
 const outside = (path: string): CopyFault =>
   new CopyFault(`the agent names a file outside of the directory: ${JSON.stringify(path)}. Nothing was copied.`);
 
-/** Makes a directory of this machine; only the first one of a copy may be a link to one. Throws `CopyFault`. */
+/** Makes a local directory. Only the top directory of a copy may be a symbolic link. Throws `CopyFault`. */
 async function makeDirectory(path: string, isFirst: boolean): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
@@ -139,10 +139,12 @@ async function makeDirectory(path: string, isFirst: boolean): Promise<void> {
   } catch (error) {
     throw new CopyFault(`the directory ${path} cannot be made: ${describeErrno(error)}`);
   }
-  throw new CopyFault(`${path} is a symbolic link here, and a directory there. Remove the link, and copy again.`);
+  throw new CopyFault(
+    `${path} is a symbolic link here, but a directory on the agent. Remove the link, then copy again.`,
+  );
 }
 
-/** Makes a link of this machine, in the place of a file or another link. Throws `CopyFault`. */
+/** Makes a local link, which replaces a file or another link. Throws `CopyFault`. */
 async function makeLink(target: string, path: string): Promise<void> {
   const part = `${path}.agent3-part`;
   try {
@@ -155,7 +157,7 @@ async function makeLink(target: string, path: string): Promise<void> {
   }
 }
 
-/** Standard output of a command of the agent. Throws `CopyFault` when it fails. */
+/** Runs a command on the agent and returns its standard output. Throws `CopyFault` when it fails. */
 async function run({ client, backoff }: CopyDeps, cmd: string, stdin: string): Promise<Buffer> {
   const started: Started = await startCommand(client, { cmd, stdin, key: crypto.randomUUID() }, backoff());
   const read = async (stream: 'stdout' | 'stderr') => {

@@ -7,18 +7,18 @@ import { ClientFault, ConnectionBroken, CopyFault, faultOf, Refused } from './fa
 import { hashOf, openLocal, piecesOf, writeAt } from './local-file.ts';
 import { readStream } from './sessions.ts';
 
-/** How files are copied. */
+/** What a copy needs. */
 export interface CopyDeps {
   readonly client: AgentClient;
-  /** A new one for each file. */
+  /** Returns a new one for each file. */
   readonly backoff: () => Backoff;
-  /** Told of the bytes of a file that have passed, and of how many it has. */
+  /** Called with the bytes copied so far, and the size of the file. */
   readonly progress: (passed: number, bytes: number) => void;
-  /** Something for the person. */
+  /** Prints a line for the person. */
   readonly say: (text: string) => void;
 }
 
-/** What waits for a person, where one has to approve it. */
+/** The approval request, when a person must approve first. */
 interface Waiting {
   readonly session?: string;
   readonly reason?: string;
@@ -32,13 +32,13 @@ interface DownloadLink {
   readonly sha256?: string;
 }
 
-/** What is known of an upload that was interrupted: where it goes on, or that it is complete, with the hash. */
+/** The state of an interrupted upload: the next offset, or that it is complete, with the hash. */
 type Interrupted = { readonly offset: number } | { readonly sha256: string | undefined };
 
-/** A disk may take long to have a large file safe; a connection on which nothing moves for longer is broken. */
+/** A disk may take long to sync a large file. A connection without traffic for longer has failed. */
 const STALL_MS = 120_000;
 
-/** Ends a request on which nothing moves any more, until it is disposed of. */
+/** Aborts a request without traffic, until it is disposed of. */
 class Stall implements Disposable {
   readonly #controller = new AbortController();
   readonly #timer: Timer;
@@ -56,7 +56,7 @@ class Stall implements Disposable {
   }
 
   #start(): Timer {
-    const fault = new ConnectionBroken(`nothing has come from ${this.url} for ${STALL_MS / 1000} s`);
+    const fault = new ConnectionBroken(`${this.url} sent nothing for ${STALL_MS / 1000} s`);
     return setTimeout(() => this.#controller.abort(fault), STALL_MS);
   }
 
@@ -66,7 +66,7 @@ class Stall implements Disposable {
 }
 
 /**
- * Copies a file to an agent and compares the SHA-256 of both. A connection that breaks is taken up where it was. Throws a
+ * Copies a file to an agent and compares the SHA-256 of both. Resumes after a broken connection. Throws a
  * `ClientFault`.
  */
 export async function sendFile(deps: CopyDeps, local: string, remote: string): Promise<void> {
@@ -106,12 +106,12 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
   }
 }
 
-/** As `w+`, and through no link: an earlier copy may have brought one. */
+/** Like `w+`, but follows no symbolic link, which an earlier copy may have made. */
 export const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /**
- * Copies a file from an agent, beside its place first, and compares the SHA-256 of both. A connection that breaks is taken
- * up where it was. Throws a `ClientFault`.
+ * Copies a file from an agent into a temporary file, compares the SHA-256 of both, and renames it. Resumes after a broken
+ * connection. Throws a `ClientFault`.
  */
 export async function fetchFile(deps: CopyDeps, remote: string, local: string): Promise<void> {
   const part = `${local}.agent3-part`;
@@ -131,7 +131,7 @@ export async function fetchFile(deps: CopyDeps, remote: string, local: string): 
   }
 }
 
-/** Puts a fetched file in its place, with the permissions of what was there, else those it came with. Throws `CopyFault`. */
+/** Renames a fetched file to its target, with the permissions of the old file, else of the source. Throws `CopyFault`. */
 export async function putInPlace(file: FileHandle, part: string, local: string, mode: string): Promise<void> {
   const before = await stat(local).catch(() => undefined);
   await file.chmod(before === undefined ? Number.parseInt(mode, 8) & 0o777 & ~process.umask() : before.mode & 0o777);
@@ -141,14 +141,14 @@ export async function putInPlace(file: FileHandle, part: string, local: string, 
   });
 }
 
-/** What was fetched: its mode in octal digits, its SHA-256 as the agent says, and as it came. */
+/** What was fetched: its mode in octal digits, its SHA-256 from the agent, and that of the received bytes. */
 interface Fetched {
   readonly mode: string;
   readonly theirs: string | undefined;
   readonly own: string;
 }
 
-/** Writes all of a remote file into one that is empty. */
+/** Writes a remote file into an empty local file. */
 async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Promise<Fetched> {
   const { client } = deps;
   const args = { path: remote };
@@ -180,12 +180,12 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
       await backoff.wait(fault);
       if (!isLost(fault)) continue;
       link = await downloadLink(deps, args);
-      if (link.bytes !== bytes) throw new CopyFault(`${remote} has changed while it was copied. Copy it again.`);
+      if (link.bytes !== bytes) throw new CopyFault(`${remote} changed while it was copied. Copy it again.`);
     }
   }
 }
 
-/** A link, asked for again where the answer was lost: one that nobody uses ends by itself. */
+/** Returns a link. Asks again when the answer was lost: an unused link expires. */
 function linkFrom<T extends object>({ client, backoff }: CopyDeps, operation: string, args: object): Promise<T> {
   return retry(
     () => client.call<T>(operation, args, { seconds: 60, fresh: true }),
@@ -203,10 +203,10 @@ async function downloadLink(deps: CopyDeps, args: object): Promise<DownloadLink>
   return { url: link.url, bytes: Number(headers.get('content-length')), mode: '600' };
 }
 
-/** Waits for a person, where one has to approve it. Throws `CopyFault` when that does not come. */
+/** Waits for the approval of a person. Throws `CopyFault` when it was not approved. */
 async function approval({ client, say }: CopyDeps, { session, reason }: Waiting): Promise<void> {
   if (session === undefined) return;
-  say(`a person has to approve this first: ${reason} (session ${session})`);
+  say(`waiting for approval: ${reason} (session ${session})`);
   const output = readStream(client, session, { stream: 'stderr', offset: 0, follow: true, raw: false });
   let said = '';
   for (;;) {
@@ -222,11 +222,11 @@ async function interruptedUpload(client: AgentClient, url: string): Promise<Inte
   const head = await client.transfer(url, { method: 'HEAD', signal: stall.signal });
   if (head.status === 410) return { sha256: digestIn(head) };
   const offset = Number(head.headers.get('upload-offset') ?? Number.NaN);
-  // A link that is gone: it begins again with another.
+  // The link has ended: begin again with another.
   return { offset: head.ok && Number.isSafeInteger(offset) ? offset : 0 };
 }
 
-/** SHA-256 in hexadecimal digits, of `Repr-Digest` (RFC 9530). */
+/** Parses `Repr-Digest` (RFC 9530). Returns the SHA-256 in hexadecimal digits. */
 function digestIn({ headers }: Response): string | undefined {
   const base64 = /sha-256=:([\w+/=]+):/.exec(headers.get('repr-digest') ?? '')?.[1];
   return base64 === undefined ? undefined : Buffer.from(base64, 'base64').toString('hex');
@@ -236,12 +236,12 @@ function clientFault(client: AgentClient, error: unknown): ClientFault {
   return error instanceof ClientFault ? error : faultOf(client.url, error);
 }
 
-/** Its link has ended: the agent was restarted. */
+/** The link has ended because the agent was restarted. */
 function isLost(fault: ClientFault): boolean {
   return fault instanceof Refused && fault.status === 404;
 }
 
-/** Another try may go better: also where the agent has not seen yet that the connection before has ended. */
+/** Returns true when another attempt may succeed, also while the agent has not yet noticed the broken connection. */
 function mayGoOn(fault: ClientFault): boolean {
   if (fault instanceof CopyFault) return false;
   if (isLost(fault) || isTransient(fault)) return true;
@@ -251,12 +251,12 @@ function mayGoOn(fault: ClientFault): boolean {
   );
 }
 
-/** Throws `CopyFault` unless both hashes are the same. */
+/** Throws `CopyFault` unless both hashes are equal. */
 export function requireSame(remote: string, theirs: string | undefined, own: string): void {
   if (theirs === own) return;
-  const what = theirs === undefined ? 'the agent tells no SHA-256 of it' : 'its SHA-256 is another';
-  throw new CopyFault(`${remote} was not copied whole: ${what}. Copy it again.`);
+  const what = theirs === undefined ? 'the agent sent no SHA-256' : 'the SHA-256 differ';
+  throw new CopyFault(`${remote} was not copied completely: ${what}. Copy it again.`);
 }
 
-/** Permissions as three octal digits. */
+/** Formats permissions as three octal digits. */
 export const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, '0');

@@ -6,14 +6,14 @@ import { OutputClosed, OutputFault } from './faults.ts';
 
 const writeSome = promisify(write);
 
-/** Another program may have made the descriptor one that does not block. */
+/** Pause after EAGAIN: another program may have made the descriptor non-blocking. */
 const FULL_PAUSE_MS = 5;
 
-/** Writes all of `bytes`, and waits for the reader. Throws `OutputClosed` when that has gone, else `OutputFault`. */
+/** Writes all of `bytes`, and waits for the reader. Throws `OutputClosed` when the reader has gone, else `OutputFault`. */
 export async function writeAll(descriptor: number, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length; ) {
     try {
-      // Not the synchronous one: while a pager holds the output back, Ctrl-C must be heard.
+      // Not synchronous: Ctrl-C must work while a pager holds the output back.
       const { bytesWritten } = await writeSome(descriptor, bytes, written);
       written += bytesWritten;
     } catch (error) {

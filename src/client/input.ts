@@ -4,24 +4,24 @@ import { incompleteTail } from '../lib/utf8.ts';
 import { InputFault } from './faults.ts';
 import type { Order } from './sessions.ts';
 
-/** Input up to this size that is there at once goes along with the call. */
+/** Input up to this size that is available at once is sent with the call. */
 const SMALL_BYTES = 524_288;
-/** Its JSON with what is around it has to stay below the 1 MiB of a call. */
+/** As JSON, with the rest of the call, it must stay below 1 MiB. */
 const SMALL_JSON_CHARS = 900_000;
-/** Input that is not at its end by then is passed on as it comes. */
+/** Input that has not ended by then is passed on as it comes. */
 const PROMPT_MS = 250;
-/** Most of one `write_session`: a pipe of Linux holds 64 KiB. */
+/** Most bytes of one `write_session`: a pipe of Linux holds 64 KiB. */
 const PIECE_BYTES = 49_152;
 
-/** Standard input, as it can be passed on. */
+/** Standard input, in a form that can be passed on. */
 export type Input =
   | { readonly kind: 'none' }
   | { readonly kind: 'whole'; readonly text: string }
   | { readonly kind: 'pieces'; readonly pieces: AsyncIterable<Uint8Array> };
 
 /**
- * Reads the beginning of `source`: input that is short and there goes with the call, other input follows in pieces. With
- * `wholeOnly`, waits for all of it. Throws `InputFault` for what is no text, or too long, with `wholeOnly`.
+ * Reads the beginning of `source`. Short input that is available goes with the call, other input follows in pieces. With
+ * `wholeOnly`, waits for all of it, and throws `InputFault` when it is too long or not text.
  */
 export async function readInput(source: AsyncIterable<Uint8Array>, wholeOnly: boolean): Promise<Input> {
   const chunks = readable(source);
@@ -41,7 +41,7 @@ export async function readInput(source: AsyncIterable<Uint8Array>, wholeOnly: bo
   }
 }
 
-/** The chunks of `source`; what the system refuses is an `InputFault`. */
+/** Yields the chunks of `source`. Throws `InputFault` for an error of the system. */
 async function* readable(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   try {
     yield* source;
@@ -73,7 +73,7 @@ function piecesOf(
   );
 }
 
-/** `chunks` in pieces of whole characters, at most 48 KiB long; only the last one may end with a part of a character. */
+/** Yields `chunks` in pieces of whole characters, at most 48 KiB each. Only the last may end inside a character. */
 async function* cut(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   let rest = Buffer.alloc(0);
   for await (const chunk of chunks) {
@@ -94,7 +94,7 @@ function withoutTail<T extends Uint8Array>(bytes: T): T {
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Bytes as text; undefined for what is no UTF-8. */
+/** Decodes text; undefined for bytes that are not UTF-8. */
 export function textOf(bytes: Uint8Array): string | undefined {
   try {
     return decoder.decode(bytes);
@@ -105,32 +105,32 @@ export function textOf(bytes: Uint8Array): string | undefined {
 
 function notText(): InputFault {
   return new InputFault(
-    'standard input is no UTF-8 text, and only text can be passed to a command that nobody follows. Leave --detach out, or pass no input with -n.',
+    'standard input is not UTF-8 text. With --detach, only text can be passed. Leave out --detach, or pass no input (-n).',
   );
 }
 
 function tooLong(): InputFault {
   return new InputFault(
-    'standard input is too long for a command that nobody follows (512 KiB). Leave --detach out, or pass no input with -n.',
+    'standard input is longer than 512 KiB, the most with --detach. Leave out --detach, or pass no input (-n).',
   );
 }
 
-/** What the agent takes at most, in each direction. */
+/** Largest terminal that the agent allows, in each direction. */
 const MOST_CELLS = 1000;
 
-/** The terminal of the person at this machine, passed on key by key until it is disposed of. */
+/** The local terminal, passed on key by key until it is disposed of. */
 export interface LocalTerminal extends Disposable {
   readonly input: Input;
-  /** Makes the remote terminal one like this. */
+  /** Arguments that make the remote terminal like this one. */
   readonly order: Pick<Order, 'pty' | 'rows' | 'cols'> & { readonly env: Readonly<Record<string, string>> };
 }
 
-/** Takes the terminal that standard input is. `refuse` is called when it is not a terminal. */
+/** Takes standard input as a terminal. Calls `refuse` when it is not one. */
 export function openTerminal(
   { TERM, NO_COLOR }: Readonly<Record<string, string | undefined>>,
   refuse: (fault: string) => never,
 ): LocalTerminal {
-  if (!isatty(0)) refuse('-t needs a terminal as standard input; leave it out here');
+  if (!isatty(0)) refuse('-t needs a terminal as standard input. Leave it out');
   const { stdin } = process;
   const [cols, rows] = isatty(1) ? process.stdout.getWindowSize() : [0, 0];
   const release = (): void => {
@@ -144,14 +144,14 @@ export function openTerminal(
       pty: true,
       rows: cells(rows, 24),
       cols: cells(cols, 120),
-      // A person's terminal has colours, unless the person wants none; the agent's commands have none by default.
+      // Commands of the agent have no colours by default; a person's terminal has, unless NO_COLOR is set.
       env: { ...(TERM !== undefined && { TERM }), NO_COLOR: NO_COLOR ?? '' },
     },
     [Symbol.dispose]: release,
   };
 }
 
-/** A terminal that nobody looks at has no size: `script`, a runner of tests. */
+/** A terminal without a window, such as that of `script`, has no size. */
 export function cells(count: number, usual: number): number {
   return count < 1 ? usual : Math.min(MOST_CELLS, count);
 }

@@ -5,7 +5,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** A signal that asks this program to end. */
 export type Interrupt = (typeof SIGNALS)[number];
 
-/** Hears the signals that ask this program to end, for as long as it lives. */
+/** Receives the signals that ask this program to end. */
 export class Interrupts {
   readonly #heard: Interrupt[] = [];
   readonly #controller = new AbortController();
@@ -19,13 +19,13 @@ export class Interrupts {
     return this.#controller.signal;
   }
 
-  /** The exit code that the first one asks for, as a shell tells it; undefined when none was heard. */
+  /** The exit code of the first signal, as a shell reports it; undefined without a signal. */
   get exitCode(): number | undefined {
     const [first] = this.#heard;
     return first === undefined ? undefined : 128 + constants.signals[first];
   }
 
-  /** From now on `listener` hears each one and how many there were, also those that were heard before. */
+  /** Calls `listener` with each signal and its number, also for signals that were received before. */
   listen(listener: (signal: Interrupt, count: number) => void): void {
     this.#listener = listener;
     this.#heard.forEach((signal, index) => {

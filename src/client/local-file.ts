@@ -4,7 +4,7 @@ import { CopyFault } from './faults.ts';
 
 const PIECE_BYTES = 262_144;
 
-/** The bytes of a file, from `from` to before `to`; `note` hears of each piece, and where it ends. */
+/** Yields the bytes of a file, from `from` to before `to`. Calls `note` with each piece and its end. */
 export function piecesOf(
   file: FileHandle,
   from: number,
@@ -28,7 +28,7 @@ export function piecesOf(
 
 const changed = (): CopyFault => new CopyFault('the file became shorter while it was copied. Copy it again.');
 
-/** SHA-256 of the first `size` bytes, in hexadecimal digits. Throws `CopyFault` where there are fewer. */
+/** Returns the SHA-256 of the first `size` bytes, in hexadecimal digits. Throws `CopyFault` when there are fewer. */
 export async function hashOf(file: FileHandle, size: number): Promise<string> {
   const hash = new Bun.CryptoHasher('sha256');
   for (let at = 0; at < size; ) {
@@ -54,11 +54,11 @@ export async function writeAt(file: FileHandle, bytes: Uint8Array, at: number): 
       done += bytesWritten;
     }
   } catch (error) {
-    throw new CopyFault(`the copy cannot be written here: ${describeErrno(error)}`);
+    throw new CopyFault(`the copy cannot be written: ${describeErrno(error)}`);
   }
 }
 
-/** Opens a file of this machine, for its user alone where it is new. Throws `CopyFault`. */
+/** Opens a local file. A new one is readable only by its user. Throws `CopyFault`. */
 export async function openLocal(path: string, flags: string | number): Promise<FileHandle> {
   try {
     return await open(path, flags, 0o600);

@@ -4,10 +4,10 @@ import type { AgentClient } from './agent-client.ts';
 import { type Backoff, isTransient, isTransientOnceReached, retry } from './backoff.ts';
 import { NotAgent3, Refused, UnknownSession } from './faults.ts';
 
-/** The largest reply window that an agent can have, and some more: a call in the foreground is answered within it. */
+/** A call in the foreground is answered within this time: the largest reply window of an agent, and some more. */
 const FOREGROUND_SECONDS = 210;
 
-/** What a command is started with: arguments of `shell`. */
+/** The arguments of `shell` that start a command. */
 export interface Order {
   /** A server of the fleet. */
   readonly server?: string;
@@ -23,12 +23,12 @@ export interface Order {
   readonly key: string;
 }
 
-/** A command that was started. */
+/** A started command. */
 export interface Started {
   readonly session: string;
-  /** The key was used before: this is the session of an earlier command, and nothing was run. */
+  /** The key was used before: this is the session of the earlier command, and nothing new was run. */
   readonly isEarlier: boolean;
-  /** Why a person has to approve it first; undefined: it runs. */
+  /** Why it needs approval first; undefined when it runs. */
   readonly waitsFor: string | undefined;
 }
 
@@ -40,8 +40,8 @@ interface ShellAnswer {
 }
 
 /**
- * Starts a command in the background, or where the agent forbids that, in the foreground. A call whose answer was lost is
- * repeated: its key keeps it from running twice. Throws a `ClientFault`.
+ * Starts a command in the background, or in the foreground where the agent forbids that. Repeats a call whose answer was
+ * lost; its key prevents that it runs twice. Throws a `ClientFault`.
  */
 export async function startCommand(client: AgentClient, order: Order, backoff: Backoff): Promise<Started> {
   try {
@@ -67,11 +67,11 @@ async function startAs(
     isTransientOnceReached(),
     backoff,
   );
-  if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);
+  if (typeof session !== 'string') throw new NotAgent3(`${client.url} is not Agent3: its answer has no session.`, 200);
   return {
     session,
     isEarlier: repeat === true && attempts === 1,
-    waitsFor: status === 'waiting' ? String(reason ?? 'its rules want that') : undefined,
+    waitsFor: status === 'waiting' ? String(reason ?? 'the rules ask for it') : undefined,
   };
 }
 
@@ -79,13 +79,13 @@ async function startAs(
 const WAIT_SECONDS = 20;
 const STUCK_PAUSE_MS = 100;
 
-/** What of a session is read. */
+/** The part of a session to read. */
 export interface Reading {
   readonly stream: 'stdout' | 'stderr';
-  /** In bytes; negative: from the end. */
+  /** In bytes; negative: counted from the end. */
   readonly offset: number;
   readonly follow: boolean;
-  /** Exact bytes; else text, of a terminal without its escape sequences. */
+  /** Exact bytes; otherwise text, without the escape sequences of a terminal. */
   readonly raw: boolean;
 }
 
@@ -99,7 +99,7 @@ interface Page {
   readonly stderr_bytes: number;
 }
 
-/** The session that an id names, or the beginning of one that no other has. Throws a `ClientFault`. */
+/** Returns the session with this id, or with this unique beginning of its id. Throws a `ClientFault`. */
 export async function findSession(client: AgentClient, text: string): Promise<string> {
   if (!/^[0-9a-f-]{4,35}$/.test(text)) return text;
   const all = await listSessions(client, Number.MAX_SAFE_INTEGER, undefined);
@@ -108,12 +108,12 @@ export async function findSession(client: AgentClient, text: string): Promise<st
   const words = found.map(({ session }) => session);
   throw new UnknownSession(
     found.length === 0
-      ? `no session begins with ${text}: agent3 session list`
-      : `${found.length} sessions begin with ${text}: ${words.slice(0, 5).join(', ')}${words.length > 5 ? ', …' : ''}`,
+      ? `no session id begins with ${text}. To see them: agent3 session list`
+      : `${found.length} session ids begin with ${text}: ${words.slice(0, 5).join(', ')}${words.length > 5 ? ', …' : ''}`,
   );
 }
 
-/** A stream of a session, page by page; gives the exit code, null while there is none. Throws a `ClientFault`. */
+/** Yields a stream of a session, page by page. Returns the exit code, or null without one. Throws a `ClientFault`. */
 export async function* readStream(
   client: AgentClient,
   session: string,
@@ -133,7 +133,7 @@ export async function* readStream(
     offset = page.next_offset;
     const isAtEnd = isStuck || offset >= page[`${stream}_bytes`];
     if (page.eof || (isAtEnd && !follow)) return page.exit_code;
-    // An escape sequence that is not whole is there, but no text yet.
+    // There is an incomplete escape sequence, but no text yet.
     if (isStuck) await delay(STUCK_PAUSE_MS);
     wait = isAtEnd ? WAIT_SECONDS : 0;
   }
@@ -141,7 +141,7 @@ export async function* readStream(
 
 const PAGE_SESSIONS = 100;
 
-/** A session, as `list_sessions` tells it. */
+/** A session, as `list_sessions` returns it. */
 export interface ListedSession {
   readonly session: string;
   readonly status: string;
@@ -159,7 +159,7 @@ interface ListPage {
   readonly next_before: string | null;
 }
 
-/** The newest `limit` sessions, page by page. Throws a `ClientFault`. */
+/** Returns the newest `limit` sessions, read page by page. Throws a `ClientFault`. */
 export async function listSessions(
   client: AgentClient,
   limit: number,

@@ -111,7 +111,7 @@ describe('agent3 install --root', () => {
     );
     expect(readFileSync(root.join('usr/lib/sysusers.d/agent3.conf'), 'utf8')).toContain('\nu agent3 ');
     const second = await agent3(['install', '--root', root.path]);
-    expect(second.stdout).toStartWith('Agent3 is staged');
+    expect(second.stdout).toStartWith('Agent3 is installed in the image');
     // As an installation before had it.
     chmodSync(executable, 0o755);
     await agent3(['install', '--root', root.path]);
@@ -292,7 +292,7 @@ describe('agent3 install --root', () => {
     [['--port', '0'], 'from 1 to 65535'],
     [['--port', 'http'], 'from 1 to 65535'],
     [['--uninstall'], "unknown option '--uninstall'"],
-    [['--binary', '/no/such/file'], '/no/such/file is not there'],
+    [['--binary', '/no/such/file'], '/no/such/file does not exist'],
     [['--prot', '5'], '--port'],
   ];
   test.each(wrong)('refuses %j as wrong usage', async (args, told) => {

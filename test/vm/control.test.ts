@@ -53,7 +53,7 @@ describeVm('control of an installed agent', () => {
     expect((await askAs('careful', 'read_session', { session }))['status']).toBe('waiting');
     expect(await vm.sh('agent3 approval list')).toContain('1 │ touch /srv/app/approved; echo it ran');
     const approve = `agent3 approval approve ${String(session).slice(0, 20)}`;
-    expect((await vm.run(approve)).stderr).toContain('say what you have seen');
+    expect((await vm.run(approve)).stderr).toContain('there is no terminal to ask on');
     expect(await vm.sh(`umask 077; ${approve} --digest $(agent3 approval list | awk '/ digest / { print $2 }')`)).toBe(
       'approved: it runs\n',
     );
@@ -156,9 +156,7 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     await vm.sh('chmod 700 /etc/agent3');
     const { code, stdout, stderr } = await vm.run('agent3 token create brief --profile full');
     expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^[\w-]{43}\n$/) });
-    expect(stderr).toContain(
-      'it continues with the tokens that it knows. Open the directory to it: chmod a+rx /etc/agent3',
-    );
+    expect(stderr).toContain('it still uses the tokens from before. Let it read the directory: chmod a+rx /etc/agent3');
     await vm.sh(`chmod ${mode} /etc/agent3; chown agent3 ${file}`);
     expect((await vm.run('agent3 token revoke brief')).stderr).toContain("and has to be root's: chown root");
     await vm.sh(`chown root ${file}; agent3 token revoke brief`);

@@ -62,7 +62,7 @@ const CONNECT: Plan = {
   shows: /ChatGPT/,
   until: 'grep -q ChatGPT /root/out',
 };
-const LINK: Plan = { until: "grep -q '#link=' /root/out", shows: /within ten minutes, and make a passkey/ };
+const LINK: Plan = { until: "grep -q '#link=' /root/out", shows: /within 10 minutes, and make a passkey/ };
 const LINES: Plan = { isLines: true };
 
 /** Block → how it is run. What is not named runs as it stands. */

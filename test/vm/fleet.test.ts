@@ -26,7 +26,7 @@ useradd --system --user-group --no-create-home --shell /usr/sbin/nologin nats
 
   test('is made by one command, whose files and processes nobody but root and NATS changes or reads', async () => {
     const { stdout } = await vm.run('agent3 fleet init --host 127.0.0.1');
-    expect(stdout).toContain('NATS runs, on port 4222');
+    expect(stdout).toContain('NATS runs on port 4222');
     expect(stdout).not.toMatch(/SU[A-Z2-7]{50}/);
     expect(
       (await vm.run('systemctl is-active agent3-nats; systemctl is-enabled agent3-nats; ps -o user= -C nats-server'))

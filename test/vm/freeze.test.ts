@@ -120,7 +120,7 @@ describeVm('a frozen server', () => {
   }, 300_000);
 
   test('continues at the thaw, where it was', async () => {
-    expect(await vm.sh('agent3 thaw')).toContain('everything continues');
+    expect(await vm.sh('agent3 thaw')).toContain('everything resumes');
     expect(await grows()).toBe(true);
     expect((await ask(vm, 'shell', { cmd: 'echo back' })).body).toMatchObject({ stdout: 'back\n' });
   });

@@ -100,7 +100,7 @@ describeVm('the installer', () => {
   }, 120_000);
 
   test('with --dry-run tells what the same call then does, also where only the service has to change', async () => {
-    expect(await vm.sh('agent3 install --dry-run')).toContain('Nothing to change: this is how it is.');
+    expect(await vm.sh('agent3 install --dry-run')).toContain('Nothing to change: Agent3 is installed.');
     const changes: readonly [first: string, options: string, step: string][] = [
       ['systemctl disable --quiet agent3', '', 'run systemctl enable --quiet agent3.service'],
       [
@@ -119,7 +119,7 @@ describeVm('the installer', () => {
     for (const [first, options, step] of changes) {
       await vm.sh(first);
       const told = await vm.sh(`agent3 install --dry-run ${options}`);
-      expect(told).toContain('Nothing was changed: this is what would be done.');
+      expect(told).toContain('Nothing was changed. The list shows what would be done.');
       expect(stepsOf(told)).toContain(step);
       expect(stepsOf(await vm.sh(`agent3 install ${options}`))).toEqual(stepsOf(told));
     }

@@ -209,7 +209,7 @@ describeVm('an installed agent', () => {
     const work = await begin('sleep 60; echo went on');
     const told = await vm.sh(`${inBackground('sleep 32; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
     expect(told).toContain('wait up to 50 s for commands that run (1)');
-    expect(told).toMatch(/^Agent3 9\.9\.9 is installed in the place of \d+\.\d+\.\d+, and answers\.$/m);
+    expect(told).toMatch(/^Agent3 was upgraded from \d+\.\d+\.\d+ to 9\.9\.9, and answers\.$/m);
     expect(JSON.parse(await vm.sh('cat /opt/answer'))).toMatchObject({ stdout: 'waited for\n', status: 'done' });
     expect(await vm.sh('curl -s http://127.0.0.1:5000/healthz')).toContain('"version":"9.9.9"');
     expect(await vm.sh('agent3 --version')).toStartWith('agent3 9.9.9');

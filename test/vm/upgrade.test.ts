@@ -84,7 +84,7 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
       const { body } = await ask(vm, 'shell', { cmd: 'echo from before' });
       const lines = Number(await vm.sh('wc -l < /var/log/agent3/audit.jsonl'));
       const told = await vm.sh('/opt/new/ops/install', 300);
-      expect(told).toContain(`in the place of ${EARLIER_VERSION}`);
+      expect(told).toContain(`Agent3 was upgraded from ${EARLIER_VERSION} to `);
       expect(told).toContain('kept as you changed it: /etc/logrotate.d/agent3');
       expect(told).not.toMatch(/Token {5}\S{43}/);
       expect(await vm.sh(KEPT)).toBe(kept);

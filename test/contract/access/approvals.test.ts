@@ -178,7 +178,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       message: expect.stringContaining('denied it: not before the backup'),
     });
     expect(await Bun.file(file).exists()).toBe(true);
-    expect((await approve(session)).stderr).toContain('nothing that waits has this id');
+    expect((await approve(session)).stderr).toContain('no request has this id');
   });
 
   test('is seen by watch, with what becomes of it', async () => {
@@ -186,7 +186,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const [refused, run] = [await ask(), await ask()];
     for (const session of [refused, run]) await watch.shows(`\u0007${session}`);
     await approvals('deny', refused, '--why', 'not today');
-    await watch.shows(`${refused}  is not run: `);
+    await watch.shows(`${refused}  denied: `);
     await watch.shows('denied it: not today');
     await approve(run);
     await watch.shows(`${run}  runs: approved by `);
@@ -205,7 +205,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     // Either the agent has seen it already, or it sees it with the decision.
     expect({ code, stderr }).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(new RegExp(`${why}|nothing that waits`)),
+      stderr: expect.stringMatching(new RegExp(`${why}|no request has this id`)),
     });
     expect(await read(session, { wait: 5 })).toMatchObject({
       status: 'denied',
@@ -264,7 +264,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       expect({ code, stderr }).toMatchObject({
         code: 1,
         stderr: expect.stringContaining(
-          'so it is taken back and nothing is decided: it does not run, or never asked this (agent3 doctor)',
+          'so it was withdrawn and nothing is decided: it does not run, or never asked for this (agent3 doctor)',
         ),
       });
       expect(existsSync(`${APPROVALS}/${session}.json`)).toBe(false);
@@ -283,9 +283,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const blind = await approvals('approve', seen.slice(0, 8));
     expect({ code: blind.code, stderr: blind.stderr }).toEqual({
       code: 2,
-      stderr: expect.stringContaining('without a terminal to ask on, say what you have seen: --digest'),
+      stderr: expect.stringContaining('there is no terminal to ask on. Give --digest'),
     });
-    expect((await approvals('approve', other, '--digest', digest)).stderr).toContain('look at it again');
+    expect((await approvals('approve', other, '--digest', digest)).stderr).toContain('the request has another digest');
     expect(await read(other)).toMatchObject({ status: 'waiting' });
     await approvals('deny', other);
   });
@@ -318,7 +318,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       },
       () => approvals('deny', session, '--why', 'no'),
     );
-    expect(await late).toContain('it waits no more');
+    expect(await late).toContain('it no longer waits');
   });
 
   test('runs in the directory that was shown, or not at all', async () => {
@@ -363,7 +363,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
         /and the profile of its token was changed\. Nobody has decided against it: .* send the same call again\.$/,
       ),
     });
-    expect((await approve(session)).stderr).toContain('nothing that waits has this id');
+    expect((await approve(session)).stderr).toContain('no request has this id');
     expect(await Bun.file(file).exists()).toBe(true);
     writeFileSync(path, before);
     await eventually('it is as before', async () => (await outcomeOf('rm x')) === 'waiting');
@@ -414,7 +414,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await approve((await listed())[0]?.session ?? '');
     const { code, stderr } = await run;
     expect(code).toBe(1);
-    expect(stderr).toContain('a person has to approve this command first: rule 2: confirm command rm');
+    expect(stderr).toContain('waiting for approval: rule 2: confirm command rm');
     expect(stderr).toContain('No such file');
   });
 
@@ -428,7 +428,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const { code, stderr } = await run;
     expect(code).toBe(255);
     expect(stderr).toContain('This token has ended or was taken away');
-    expect(stderr).toContain('where it still waited for approval, it ended with the token and was not run');
+    expect(stderr).toContain('A command that still waited for approval was not run');
     expect(stderr).not.toContain('the command continues');
     await eventually('nobody is asked any more', async () => (await listed()).length === 0);
   });

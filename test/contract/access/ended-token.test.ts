@@ -43,7 +43,7 @@ test.skipIf(process.geteuid?.() !== 0)(
     const late = await agent3(['approval', 'approve', asked.session, '--digest', request.digest], owner);
     expect({ code: late.code, stderr: late.stderr }).toEqual({
       code: 1,
-      stderr: expect.stringContaining('nothing that waits has this id'),
+      stderr: expect.stringContaining('no request has this id'),
     });
     expect(existsSync(victim)).toBe(true);
   },

@@ -95,7 +95,7 @@ describe.if(isRoot)('a frozen server', () => {
     await eventually('both stand still', () => stateOf(pid) === 'T' && stateOf(left) === 'T');
     const { stdout_bytes: size } = await agent.read({ session });
     expect(await agent.read({ session })).toMatchObject({ status: 'running', frozen: true, stdout_bytes: size });
-    expect(await thaw()).toContain('continues');
+    expect(await thaw()).toContain('everything resumes');
     await eventually('it ticks again', async () => Number((await agent.read({ session })).stdout_bytes) > Number(size));
     await eventually('so does what it started', () => stateOf(left) === 'S');
     expect(await agent.read({ session })).not.toHaveProperty('frozen');
@@ -322,7 +322,7 @@ describe.if(isRoot)('a frozen server', () => {
 
   test('stays so under its first reason, and a thaw of nothing says so', async () => {
     await freeze(REASON);
-    expect(await freeze('another')).toMatch(new RegExp(`frozen already, since \\S+, by root \\(${REASON}\\)`));
+    expect(await freeze('another')).toMatch(new RegExp(`already frozen, since \\S+, by root \\(${REASON}\\)`));
     await thaw();
     expect(await thaw()).toBe('The server is not frozen.\n');
   });
@@ -346,5 +346,5 @@ test.each(['freeze', 'thaw'])('only root may %s', (verb) => {
   chmodSync(binary, 0o755);
   const nobody = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
   const { exitCode, stderr } = Bun.spawnSync([...nobody, binary, verb], { env: { ...BASE_ENVIRONMENT, ...env } });
-  expect([exitCode, stderr.toString()]).toEqual([2, `agent3: only root decides: sudo agent3 ${verb}\n`]);
+  expect([exitCode, stderr.toString()]).toEqual([2, `agent3: only root may do this: sudo agent3 ${verb}\n`]);
 });

@@ -318,7 +318,7 @@ describe('agent3 profile', () => {
   ])('explain refuses %s', async (_, words) => {
     const { code, stdout, stderr } = await agent3(['profile', 'explain', 'full', ...words]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toMatch(/there is no command to explain|--cwd must be an absolute path/);
+    expect(stderr).toMatch(/the command is empty|--cwd must be an absolute path/);
   });
 
   test('explain begins in the workspace, and tells its answer by its exit code', async () => {
@@ -366,7 +366,7 @@ describe('agent3 profile', () => {
 
   test('a token of workspace is told that it needs a file', async () => {
     const { code, stderr } = await agent3(['token', 'create', 'w', '--profile', 'workspace'], settings);
-    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('needs a file of its own') });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('needs a profile of your own') });
   });
 
   test('a file that has faults costs its own profile alone', async () => {

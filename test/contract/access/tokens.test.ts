@@ -65,7 +65,7 @@ describe('a token of the file', () => {
   test('is replaced at once with --overlap 0s, and that of the settings is not revoked here', async () => {
     const token = await create('leaked');
     await becomes(token, 200);
-    expect((await cli('rotate', 'leaked', '--overlap', '0s')).stderr).toContain('the old one has ended');
+    expect((await cli('rotate', 'leaked', '--overlap', '0s')).stderr).toContain('the old token no longer works');
     await becomes(token, 403);
     expect((await cli('rotate', '--help')).stdout).toContain('24h');
     expect((await cli('list')).stdout).toMatch(/^leaked .* since \S+ \S+ UTC /m);
@@ -258,7 +258,7 @@ test('what is not there is told: places in the settings at start, a workspace wh
   const own = { AGENT3_TOKENS_FILE: other.join('tokens.json'), AGENT3_PROFILES_DIR: other.path };
   expect(await agent3(['token', 'create', 'w', '--profile', 'ws'], own)).toMatchObject({
     code: 0,
-    stderr: expect.stringContaining('its commands cannot run as it is here: '),
+    stderr: expect.stringContaining('its commands cannot run on this machine: '),
   });
 });
 
@@ -280,15 +280,15 @@ test('list begins with the token of the settings and its profile, which it never
 
 describe('what cannot be done is said:', () => {
   const refusals: readonly [argv: string[], code: number, message: RegExp][] = [
-    [['create', 'Anna', '--profile', 'full'], 2, /small letters/],
+    [['create', 'Anna', '--profile', 'full'], 2, /lower-case letters/],
     [['create', 'default', '--profile', 'full'], 2, /AGENT3_API_TOKEN/],
     [
       ['create', 'x'],
       2,
-      /--profile is required: it says what the token may do\. There are: full, readonly; .*AGENT3_PROFILES_DIR/,
+      /--profile is required: it sets what the token may do\. There are: full, readonly; .*AGENT3_PROFILES_DIR/,
     ],
     [['create', 'x', '--profile', 'deploy'], 2, /there is no profile deploy\. There are: full, readonly;/],
-    [['create', 'x', '--profile', 'workspace'], 2, /workspace needs a file of its own/],
+    [['create', 'x', '--profile', 'workspace'], 2, /workspace needs a profile of your own/],
     [['create', 'x', '--profile', '\u001b[2J'], 2, /there is no profile \\u\{1b\}\[2J/],
     [['create', 'x', '--expires', 'soon'], 2, /30d/],
     [['create', 'x', '--ip', '10.0.0.0/99'], 2, /no IP address/],
@@ -339,7 +339,7 @@ describe('what cannot be done is said:', () => {
       stderr: expect.stringContaining('--expires'),
     });
     const rotated = await cli('rotate', 'ended', '--expires', '1h', '--overlap', '1h');
-    expect(rotated).toMatchObject({ code: 0, stderr: expect.stringContaining('the old one has ended') });
+    expect(rotated).toMatchObject({ code: 0, stderr: expect.stringContaining('the old token no longer works') });
     await becomes(rotated.stdout.trim(), 200);
     expect(await statusOf(before)).toBe(403);
   });

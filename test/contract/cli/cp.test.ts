@@ -172,14 +172,14 @@ describe('agent3 cp', () => {
   });
 
   test('says what is wrong with its arguments', async () => {
-    expect(await cp('/a', '/b')).toMatchObject({ code: 2, stderr: expect.stringContaining('one of the two') });
+    expect(await cp('/a', '/b')).toMatchObject({ code: 2, stderr: expect.stringContaining('one path must be on an agent') });
     expect(await cp(':/a', ':/b')).toMatchObject({ code: 2 });
     expect(await cp('/a', ':b')).toMatchObject({ code: 2, stderr: expect.stringContaining('absolute') });
     const refused = await agent3(['cp', '/etc/hostname', ':/tmp/x'], {
       AGENT3_URL: agent.url,
       AGENT3_API_TOKEN: 'not-the-token-of-it',
     });
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('does not take this token') });
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('refuses this token') });
   });
 
   test('works with a token that may move files and run nothing', async () => {

@@ -185,7 +185,7 @@ describe('standard input', () => {
   test.concurrent('that is no text is refused for a command that nobody follows', async () => {
     const refused = await exec(['--detach', 'cat'], { stdin: Uint8Array.of(0xff) });
     expect(refused).toMatchObject({ code: 255, stdout: '' });
-    expect(refused.stderr).toMatch(/no UTF-8 text.*--detach/);
+    expect(refused.stderr).toMatch(/not UTF-8 text.*--detach/);
   });
 });
 
@@ -239,20 +239,20 @@ describe('a failure of exec itself is 255 and one line that says what to do:', (
   };
 
   test.concurrent('a wrong token, or none', async () => {
-    await fails(['true'], { AGENT3_API_TOKEN: 'wrong-wrong-wrong-wrong' }, /does not take this token.*--token-file/);
-    await fails(['true'], { AGENT3_API_TOKEN: '' }, /no token: set AGENT3_API_TOKEN/);
+    await fails(['true'], { AGENT3_API_TOKEN: 'wrong-wrong-wrong-wrong' }, /refuses this token.*--token-file/);
+    await fails(['true'], { AGENT3_API_TOKEN: '' }, /there is no token: set AGENT3_API_TOKEN/);
     await fails(['--token-file', '/nowhere', 'true'], {}, /\/nowhere cannot be read: it does not exist/);
   });
 
   test.concurrent('nobody there', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
-    await fails(['--url', url, 'true'], {}, /no connection to .*nobody listens there.*--url/);
+    await fails(['--url', url, 'true'], {}, /no connection to .*no program listens there.*--url/);
     await fails(['--url', 'agent.example.org', 'true'], {}, /https:\/\/agent\.example\.org/);
   });
 
   test.concurrent('something else there', async () => {
     using other = Bun.serve({ port: 0, fetch: () => new Response('<html>') });
-    await fails(['--url', `http://127.0.0.1:${other.port}`, 'true'], {}, /is no Agent3/);
+    await fails(['--url', `http://127.0.0.1:${other.port}`, 'true'], {}, /is not Agent3/);
     using mover = Bun.serve({ port: 0, fetch: () => Response.redirect('https://elsewhere.example/') });
     await fails(['--url', `http://127.0.0.1:${mover.port}`, 'true'], {}, /points to https:\/\/elsewhere\.example\//);
   });
@@ -378,7 +378,7 @@ test('input that a restart cut short is told, and the exit code is not that of a
   await child.type('two\n');
   const { code, stderr } = textOf(await child.ended());
   expect(code).toBe(255);
-  expect(stderr).toContain('standard input did not arrive whole');
+  expect(stderr).toContain('standard input did not arrive completely');
 });
 
 describe('an agent that', () => {

@@ -47,16 +47,16 @@ describe('of an agent that was started by hand in another directory', () => {
   test('agent3 token list does not say how a grant stands', async () => {
     await using terminal = server.connect('--name', 'seen', '--client', 'other');
     await terminal.code();
-    expect((await server.owner('token', 'list')).stdout).toMatch(/^seen .* its code waits$/m);
+    expect((await server.owner('token', 'list')).stdout).toMatch(/^seen .* waits for its code$/m);
     const { stdout } = await agent3(['token', 'list'], elsewhere(), files.path);
-    expect(stdout).toMatch(/^seen .* not known: no agent uses .*\/sessions \(AGENT3_SESSIONS_DIR\)$/m);
-    expect(stdout).not.toContain('its code waits');
+    expect(stdout).toMatch(/^seen .* state unknown: no agent uses .*\/sessions \(AGENT3_SESSIONS_DIR\)$/m);
+    expect(stdout).not.toContain('waits for its code');
   });
 
   test('agent3 approval says in which directory it looks, and what the agent needs', async () => {
     const approvals = { AGENT3_APPROVALS_DIR: files.path };
     const lost = await agent3(['approval', 'list'], approvals);
-    expect([lost.code, lost.stderr]).toEqual([2, expect.stringContaining('there is no directory ./sessions')]);
+    expect([lost.code, lost.stderr]).toEqual([2, expect.stringContaining('./sessions does not exist')]);
     mkdirSync(files.join('here/sessions'), { recursive: true });
     const undecided = await agent3(['approval', 'list'], {}, files.join('here'));
     expect([undecided.code, undecided.stderr]).toEqual([2, expect.stringContaining('AGENT3_APPROVALS_DIR is not set')]);
@@ -86,7 +86,7 @@ test.each([
   const read = (async () => {
     for await (const bytes of child.stdout) shown += Buffer.from(bytes).toString();
   })();
-  await eventually('the code', () => shown.includes('Ctrl-C takes the code back'));
+  await eventually('the code', () => shown.includes('Ctrl-C cancels the code'));
   child.kill('SIGINT');
   await read;
   expect(shown.includes('runs on the web and cannot reach')).toBe(isOnTheWeb);

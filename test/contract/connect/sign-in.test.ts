@@ -226,7 +226,7 @@ describe('agent3 connect', () => {
     expect(refused).toContain('has not confirmed this connection yet');
     expect(await Bun.file(marker).exists()).toBe(false);
     const tokensNow = await agent3(['token', 'list'], server.settings);
-    expect(tokensNow.stdout).toMatch(/^awaited .* other, waits for your yes$/m);
+    expect(tokensNow.stdout).toMatch(/^awaited .* other, waits for your answer$/m);
     await connecting.type('y');
     expect(await connecting.ended()).toBe(0);
     await callTool(url, tokens.access_token, `touch ${marker}`);
@@ -356,7 +356,7 @@ describe('agent3 connect', () => {
     const run = await agent3(['connect', '--json'], other);
     expect([run.code, run.stderr]).toEqual([
       1,
-      expect.stringContaining('takes no sign-ins at https://agent.example.org yet'),
+      expect.stringContaining('accepts no sign-ins at https://agent.example.org'),
     ]);
   });
 
@@ -370,7 +370,7 @@ describe('agent3 connect', () => {
   });
 
   test.each([
-    ['another key than the agent has', { AGENT3_GRANT_KEY: 'k'.repeat(40) }, 1, 'another AGENT3_GRANT_KEY'],
+    ['another key than the agent has', { AGENT3_GRANT_KEY: 'k'.repeat(40) }, 1, 'the AGENT3_GRANT_KEY of the running agent'],
     ['a key that the agent would refuse', { AGENT3_GRANT_KEY: 'short' }, 1, 'at least 32 characters'],
     ['a URL that the agent would refuse', { AGENT3_PUBLIC_URL: 'https://a.example/path' }, 1, 'AGENT3_PUBLIC_URL'],
     ['nobody to answer', {}, 2, 'add --yes'],
@@ -387,12 +387,12 @@ describe('agent3 connect', () => {
   test('names what an agent that was started by hand needs', async () => {
     const { AGENT3_TOKENS_FILE: _, ...without } = server.settings;
     const run = await agent3(['connect', '--client', 'other'], without);
-    expect([run.code, run.stderr]).toEqual([1, expect.stringMatching(/, AGENT3_TOKENS_FILE must be set/)]);
+    expect([run.code, run.stderr]).toEqual([1, expect.stringMatching(/set .*AGENT3_TOKENS_FILE here and for the agent/)]);
   });
 
   test('needs a public URL', async () => {
     const { AGENT3_PUBLIC_URL: _, ...without } = server.settings;
     const run = await agent3(['connect', '--json'], without);
-    expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('no public URL is set')]);
+    expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('AGENT3_PUBLIC_URL is not set')]);
   });
 });

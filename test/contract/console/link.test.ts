@@ -47,7 +47,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console link', () => {
     let shown = '';
     for await (const bytes of child.stdout) {
       shown += new TextDecoder().decode(bytes);
-      if (shown.includes('Ctrl-C ends it')) child.kill();
+      if (shown.includes('Ctrl-C cancels')) child.kill();
     }
     return shown + (await child.stderr.text());
   };

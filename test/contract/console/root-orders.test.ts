@@ -318,7 +318,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
       await using agent = await startAgent(files.settings);
       const freezes = files.leave({ kind: 'freeze', reason: '' });
       const revokes = files.leave({ kind: 'revoke', token: 'reports', made: '00000000' });
-      expect((await answered(freezes)).why).toContain('Set AGENT3_APPROVALS_DIR to one of root');
+      expect((await answered(freezes)).why).toContain('Set AGENT3_APPROVALS_DIR to a directory');
       expect((await answered(revokes)).why).toContain('Set AGENT3_TOKENS_FILE');
       await eventually('both are gone', () => readdirSync(rootOrders).length === 0);
       const lines = () => agent.logs.filter(({ order }) => String(order).includes(freezes));
@@ -380,5 +380,5 @@ test('only root obeys', async () => {
   chmodSync(binary, 0o755);
   const nobody = process.geteuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
   const { exitCode, stderr } = Bun.spawnSync([...nobody, binary, 'console', 'obey'], { env: BASE_ENVIRONMENT });
-  expect([exitCode, stderr.toString()]).toEqual([2, 'agent3: only root obeys: sudo agent3 console obey\n']);
+  expect([exitCode, stderr.toString()]).toEqual([2, 'agent3: only root may do this: sudo agent3 console obey\n']);
 });

@@ -283,7 +283,7 @@ describe.skipIf(!canTry)('the console', () => {
       await eventually('it was looked at', () => count === 5 || terminal.shown.includes(`${count} of 5`));
     }
     expect(await terminal.exited).toBe(1);
-    expect(terminal.shown).toContain('The link is over: 5 wrong answers came');
+    expect(terminal.shown).toContain('The link has ended: 5 wrong answers came');
     expect(terminal.shown).not.toContain('[y/N]');
     expect((await server.call('link', await answerToLink(url, thief))).body).toEqual({ state: 'over' });
     expect(readPasskeys(server.files.passkeysFile)?.passkeys.map(({ name }) => name)).toEqual(['Pixel 9']);
@@ -304,7 +304,10 @@ describe.skipIf(!canTry)('the console', () => {
     expect(await moved.exited).toBe(1);
     await moved.find(/(nothing was changed)/);
     const none = await agent3(['console', 'link'], { ...server.settings, AGENT3_CONSOLE_ORIGIN: '' });
-    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('AGENT3_CONSOLE_ORIGIN is not set') });
+    expect(none).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('AGENT3_CONSOLE_ORIGIN, the URL of the console, is not set'),
+    });
   });
 
   test('takes an assertion once, for its own challenge, from its own page', async () => {

@@ -166,7 +166,7 @@ describe.skipIf(process.geteuid?.() !== 0)('tokens from the console', () => {
     expect(await leave(theirs, lost)).toMatchObject({ state: 'done' });
     const { fingerprint } = await lost.passkey();
     const { stdout } = await agent3(['console', 'remove', fingerprint], env);
-    expect(stdout).toContain('ended theirs, a token or a sign-in that it had made or kept');
+    expect(stdout).toContain('ended theirs, a token or grant that it had made or kept');
     expect(readTokens(TOKENS).map(({ name }) => name)).toEqual(['phone']);
   });
 

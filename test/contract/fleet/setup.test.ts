@@ -73,7 +73,7 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
   const made = await fleet('init', '--host', '127.0.0.1', '--listen', '127.0.0.1', '--port', port);
   expect(made).toMatchObject({ code: 0, stderr: '' });
   expect(made.stdout).not.toContain('SU');
-  expect((await fleet('init', '--host', '127.0.0.1')).stderr).toContain('there is a fleet');
+  expect((await fleet('init', '--host', '127.0.0.1')).stderr).toContain('there is already a fleet');
   for (const secret of ['hub.env', 'key.pem', 'nats.conf', 'invites.json'])
     expect(statSync(`${FLEET}/${secret}`).mode & 0o077).toBe(0);
   const nats = Bun.spawn(['nats-server', '-c', `${FLEET}/nats.conf`], { stdio: ['ignore', 'ignore', 'ignore'] });
@@ -106,7 +106,7 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
     code: 1,
     stderr: expect.stringContaining('was used'),
   });
-  expect((await fleet('invite', 'web1')).stderr).toContain('there is a server web1');
+  expect((await fleet('invite', 'web1')).stderr).toContain('the server web1 exists already');
 
   const web1 = await agentWith(directory.join('web1/server.env'));
   const call = async () => (await hub.call('shell', { server: 'web1', cmd: 'echo $PPID' })).body;

@@ -102,12 +102,12 @@ describe('agent3 session read', () => {
     expect(await sessions(['read', '0000000'])).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'agent3: no session begins with 0000000: agent3 session list\n',
+      stderr: 'agent3: no session id begins with 0000000. To see them: agent3 session list\n',
     });
     await agent.shell({ cmd: 'true' });
     const several = await sessions(['close', session.slice(0, 5)]);
     expect(several).toMatchObject({ code: 1, stdout: '' });
-    expect(several.stderr).toMatch(new RegExp(`^agent3: \\d+ sessions begin with ${session.slice(0, 5)}: `));
+    expect(several.stderr).toMatch(new RegExp(`^agent3: \\d+ session ids begin with ${session.slice(0, 5)}: `));
     expect(await sessions(['stop', session.slice(0, 30)])).toMatchObject({ code: 0 });
     expect(await sessions(['close', session.slice(0, 30)])).toMatchObject({ code: 0, stdout: `${session}\tclosed\n` });
   });

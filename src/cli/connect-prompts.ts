@@ -5,7 +5,7 @@ import type { GrantState } from '../connect/grant-state.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { visibleLine } from '../lib/visible.ts';
 
-/** Where each client takes the URL. The pages of chats change: the words say what to look for. */
+/** Where to enter the URL in each client. The pages of chats change, so the steps name what to look for. */
 const STEPS: Readonly<Record<ClientKind, (url: string) => readonly string[]>> = {
   chatgpt: (url) => [
     'On chatgpt.com in a browser: Settings, Security and login: switch Developer mode on.',
@@ -16,7 +16,7 @@ const STEPS: Readonly<Record<ClientKind, (url: string) => readonly string[]>> = 
   claude: (url) => [
     'On claude.ai in a browser: Settings, Connectors, Add custom connector.',
     `Remote MCP server URL: ${url}`,
-    'Add, then Connect. Claude on the desktop and on the phone have it as well.',
+    'Add, then Connect. Claude on the desktop and on the phone then has it too.',
   ],
   'claude-code': (url) => [
     `claude mcp add --transport http agent3 ${url}`,
@@ -32,10 +32,10 @@ const STEPS: Readonly<Record<ClientKind, (url: string) => readonly string[]>> = 
   other: (url) => [`Give your client this URL of an MCP server (Streamable HTTP, OAuth): ${url}`],
 };
 
-/** They cannot reach a URL of this machine, which alone is taken without HTTPS. */
+/** Clients on the web, which cannot reach an http URL: that is only allowed for this machine. */
 const WEB_CHATS: readonly ClientKind[] = ['chatgpt', 'claude'];
 
-/** What to do now, with the one-time code. */
+/** Describes what to do, with the one-time code. */
 export function describeSteps({ name, profile, grant }: GrantRecord, code: string, url: string): string {
   const client = grant.client as ClientKind;
   const steps = STEPS[client](url).map((step, at) => `  ${at + 1}. ${step}`);
@@ -51,10 +51,10 @@ ${steps.join('\n')}
 
       ${code.slice(0, 5)}-${code.slice(5)}
 
-Waiting for ${KIND_NAMES[client]}. Then you are asked whether to keep it. Ctrl-C takes the code back.`;
+Waiting for ${KIND_NAMES[client]}. You then decide whether to keep the connection. Ctrl-C cancels the code.`;
 }
 
-/** Who has come. */
+/** Describes the client that has connected. */
 export function describeConnected({ client_name, redirect_uri, address }: GrantState): string {
   const { host } = new URL(redirect_uri);
   return `\nconnected: ${visibleLine(client_name)}, redirect ${visibleLine(host)}, from ${visibleLine(address)}`;
@@ -67,17 +67,17 @@ interface Answers {
   readonly expires?: number | 'never' | undefined;
 }
 
-/** Why an answer cannot be taken; undefined where it can. */
+/** Returns why an answer is not valid; undefined when it is. */
 type Check = (answer: string) => string | undefined;
 
 interface Checks {
   readonly nameFault: Check;
   readonly profileFault: Check;
-  /** What the grant is called without a name. */
+  /** The name of the grant when none is given. */
   readonly usualName: (client: ClientKind) => string;
 }
 
-/** Asks for what the command line does not say, each question until its answer can be used. */
+/** Asks for what is not on the command line. Repeats each question until its answer is valid. */
 export async function askFor(given: Answers, checks: Checks): Promise<Answers> {
   const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false });
   try {
@@ -104,8 +104,8 @@ async function ask(lines: Interface, question: string, usual: string, faultOf: C
   }
 }
 
-const PROFILE_QUESTION = `What may it do? A profile: readonly looks and changes nothing, full is every command as the
-user of the agent, others are in agent3 profile list [readonly]: `;
+const PROFILE_QUESTION = `What may it do? Give a profile: readonly (look, but change nothing), full (every command, as
+the user of the agent), or another of agent3 profile list [readonly]: `;
 
 async function askClient(lines: Interface): Promise<ClientKind> {
   const list = CLIENT_KINDS.map((kind, at) => `  ${at + 1}  ${KIND_NAMES[kind]}`).join('\n');
@@ -116,7 +116,7 @@ async function askClient(lines: Interface): Promise<ClientKind> {
     );
     if (answer === '') return 'chatgpt';
     if (kind !== undefined) return kind;
-    process.stdout.write(`A number from 1 to ${CLIENT_KINDS.length}, or a name of the list.\n`);
+    process.stdout.write(`Enter a number from 1 to ${CLIENT_KINDS.length}, or a name of the list.\n`);
   }
 }
 
@@ -126,6 +126,6 @@ async function askEnd(lines: Interface): Promise<number | 'never'> {
     if (answer === '' || answer === 'never') return 'never';
     const ms = parseDuration(answer);
     if (ms !== undefined) return ms;
-    process.stdout.write('A time is a number with s, m, h, d or w behind it, such as 30d.\n');
+    process.stdout.write('A time is a number followed by s, m, h, d or w, such as 30d.\n');
   }
 }
