@@ -8,18 +8,18 @@ import type { Profile } from './profile.ts';
 import { type FaultyFile, faultsOf, listProfileFiles, readProfiles } from './profile-files.ts';
 
 interface TokenProfiles {
-  /** The name of the profile of a principal; undefined for one whose token has ended or is gone. */
+  /** Returns the name of the profile of a principal; undefined when its token has ended or was removed. */
   profileOf(principal: string): string | undefined;
-  /** Whether a principal may do nothing yet: the owner has not said yes to its client. */
+  /** Returns true when a principal may do nothing yet, because the owner has not kept its client. */
   isAwaiting(principal: string): boolean;
   isToken(word: string): boolean;
 }
 
 export class Access {
-  /** What the tokens of this server's hub may do; undefined: it has none. */
+  /** What the tokens of this server's hub may do; undefined without a hub. */
   hub: HubAccess | undefined;
 
-  /** `usual` is the profile of the token of the settings, whose principal `tokens` does not know. */
+  /** `usual` is the profile of the token of the settings, which is not in `tokens`. */
   constructor(
     private readonly book: ProfileBook,
     private readonly usual: string,
@@ -27,19 +27,19 @@ export class Access {
     private readonly usualPrincipal: string,
   ) {}
 
-  /** Whether `word` is one of the tokens that are kept as hashes. */
+  /** Returns true when `word` is one of the tokens in the file. */
   isToken(word: string): boolean {
     return this.tokens?.isToken(word) === true;
   }
 
-  /** The profile of a principal. Throws `AccessLapsed` where it is not there, and `NotKeptYet`: nothing is then allowed. */
+  /** Returns the profile of a principal. Throws `AccessLapsed` without one, and `NotKeptYet`. */
   profileFor(principal: string): Profile {
     const name = this.#profileNameOf(principal);
     if (this.tokens?.isAwaiting(principal) === true) throw new NotKeptYet();
     return this.#ofHub(principal, this.#profile(name));
   }
 
-  /** As `profileFor`, also of a principal that may do nothing yet: for what it is told that it may do then. */
+  /** Like `profileFor`, also for a client that is not kept yet, to describe what it may do later. */
   promisedProfile(principal: string): Profile {
     return this.#ofHub(principal, this.#profile(this.#profileNameOf(principal)));
   }
@@ -54,7 +54,7 @@ export class Access {
         ? this.usual
         : (this.hub?.profileOf(principal) ?? this.tokens?.profileOf(principal));
     if (name !== undefined) return name;
-    throw new AccessLapsed('token', 'This token has ended or was taken away', 'Ask the owner of the server.');
+    throw new AccessLapsed('token', 'This token has ended or was revoked', 'Ask the owner of the server.');
   }
 
   #profile(name: string): Profile {
@@ -63,33 +63,33 @@ export class Access {
     const isFaulty = this.book.faultsOf(name).length > 0;
     throw new AccessLapsed(
       'profile',
-      `The profile ${name} of this token ${isFaulty ? 'cannot be used: its file has a fault' : 'is not there'}`,
-      `Tell the owner of the server: agent3 profile list shows ${isFaulty ? 'the fault' : 'what there is'}.`,
+      `The profile ${name} of this token ${isFaulty ? 'cannot be used: its file has a fault' : 'does not exist'}`,
+      `Tell the owner of the server: agent3 profile list shows ${isFaulty ? 'the fault' : 'the profiles'}.`,
     );
   }
 
-  /** Those that a token can have: those that somebody has set up, and the built-in ones that need no file. */
+  /** The profiles that a token can have: those of files, and the built-in ones. */
   profiles(): Profile[] {
     return [...this.book.all()].filter(({ name, source }) => source !== '' || name !== 'workspace');
   }
 
-  /** Calls `listener` with the profiles that somebody has set up: at once, and when their files have changed. */
+  /** Calls `listener` with the profiles of files, at once and after each change. */
   watchProfiles(listener: (profiles: readonly Profile[]) => void): void {
     this.book.watch(() =>
       listener([...this.book.all()].filter(({ name, source }) => source !== '' || name === this.usual)),
     );
   }
 
-  /** Why the workspace of a profile cannot be used beside the others there are: `overlapFault`. */
+  /** Returns why the workspace of a profile conflicts with others; see `overlapFault`. */
   overlapFault(profile: Profile, overlaps: (directory: string, other: string) => boolean): string | undefined {
     return overlapFault(profile, this.book.all(), overlaps);
   }
 }
 
-/** A change of the files is seen within this; a profile that was missing, at once. */
+/** A change of the files is noticed within this time, a missing profile at once. */
 const LOOK_MS = 500;
 
-/** The profiles in force, read again when a file changes. */
+/** The valid profiles, read again when a file changes. */
 export class ProfileBook {
   #profiles: ReadonlyMap<string, Profile>;
   #faulty: readonly FaultyFile[];
@@ -97,7 +97,7 @@ export class ProfileBook {
   #lookedMs: number;
   #changed: () => void = () => {};
 
-  /** Reads the files; a profile whose file has faults is not there, and the owner hears of it. */
+  /** Reads the files. A profile whose file has faults is left out, and the fault is logged. */
   constructor(
     private readonly directory: string | undefined,
     private readonly clock: Clock,
@@ -112,32 +112,32 @@ export class ProfileBook {
       logger.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
   }
 
-  /** The profile of this name; undefined where no such profile can be used. */
+  /** Returns the profile of this name; undefined when no such profile can be used. */
   get(name: string): Profile | undefined {
     if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
-    // One that was just written is there for its first command.
+    // A new profile must be found by its first command.
     if (!this.#profiles.has(name)) this.#look();
     return this.#profiles.get(name);
   }
 
-  /** All that can be used. */
+  /** Returns all usable profiles. */
   all(): Iterable<Profile> {
     if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
     return this.#profiles.values();
   }
 
-  /** Calls `listener` at once, and when the profiles were read again. */
+  /** Calls `listener` at once, and whenever the profiles were read again. */
   watch(listener: () => void): void {
     this.#changed = listener;
     listener();
   }
 
-  /** What is wrong with the file of a profile, its path before each sentence; empty for a good file, and for no file. */
+  /** Returns the faults of a profile file, with its path before each sentence; empty for a good file or none. */
   faultsOf(name: string): string[] {
     return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);
   }
 
-  /** Of a file that cannot be used, the profile that was there goes on, and the owner hears of it. */
+  /** When a file cannot be used, the profile from before stays valid, and the fault is logged. */
   #look(): void {
     if (this.directory === undefined) return;
     this.#lookedMs = this.clock.elapsed();
@@ -149,7 +149,7 @@ export class ProfileBook {
     for (const { path, name, faults } of faulty) {
       const kept = [...this.#profiles].filter(([before]) => !next.has(before) && (name ?? before) === before);
       for (const [before, profile] of kept) next.set(before, profile);
-      const what = kept.length > 0 ? 'the one from before stays in force' : 'its tokens are answered 503';
+      const what = kept.length > 0 ? 'the one from before stays valid' : 'its tokens are answered 503';
       this.logger.warn({ file: path, faults }, `a profile cannot be used: ${what}`);
     }
     this.#profiles = next;
@@ -162,7 +162,7 @@ export class ProfileBook {
     const { directory } = this;
     if (directory === undefined) return '';
     const files = listProfileFiles(directory);
-    // To read them gives the reason.
+    // Reading the files returns the reason.
     if (!Array.isArray(files)) return files.faults.join();
     return ['', ...files].map((name) => `${name} ${fileFingerprint(join(directory, name))}`).join('\n');
   }
@@ -181,10 +181,9 @@ function workspacesOf(profiles: Iterable<Profile>): Workspace[] {
 }
 
 /**
- * Why the workspace of a profile cannot be used beside those of `others`; undefined when it can. In one that lies in
- * another, a command of the outer one could put another directory in its place, or show what the inner one hides. Two
- * profiles may share a directory when they hide the same: what one of them shows, it could move for the other.
- * `overlaps` tells of directories that are one by mounts, though their names differ.
+ * Returns why the workspace of a profile conflicts with those of `others`; undefined when it does not. When one workspace
+ * is inside another, a command of the outer one could replace the inner directory, or show what the inner profile hides.
+ * Two profiles may share a directory when they hide the same. `overlaps` detects directories that are the same by mounts.
  */
 export function overlapFault(
   profile: Profile,
@@ -200,11 +199,11 @@ export function overlapFault(
       if (!hidesTheSame(own, other))
         return `its directory is also ${where}, which hides other paths: hide and show the same in both`;
     } else if (isIn(own.directory, other.directory)) {
-      return `its directory ${own.directory} lies in ${where}: a command there could put another in its place`;
+      return `its directory ${own.directory} is inside ${where}, whose commands could replace it`;
     } else if (isIn(other.directory, own.directory)) {
-      return `in its directory ${own.directory} lies ${where}: a command here could put another in its place`;
+      return `its directory ${own.directory} contains ${where}, which its commands could replace`;
     } else if (overlaps(own.directory, other.directory)) {
-      return `its directory ${own.directory} and ${where}, are one in the other, or the same by a mount`;
+      return `its directory ${own.directory} overlaps, by a mount, with ${where}`;
     }
   }
   return undefined;

@@ -4,76 +4,76 @@ import type { Access } from './access.ts';
 import type { Freeze } from './freeze.ts';
 import type { Profile } from './profile.ts';
 
-/** What a person has allowed: what one rule asks of one token in one directory, until a moment, in milliseconds since the epoch. */
+/** An allowance by a person, for one rule, one token and one directory. Times are milliseconds since the epoch. */
 export interface Allowance {
-  /** Of the order that made it. */
+  /** Nonce of the order that made it. */
   readonly id: string;
   readonly nonce: string;
   readonly principal: string;
   readonly profile: string;
-  /** The number of the rule. */
+  /** Number of the rule. */
   readonly rule: number;
   readonly rule_sha256: string;
-  /** What the rule says. */
+  /** Text of the rule. */
   readonly words: string;
-  /** The real directory of the commands. */
+  /** Real directory of the commands. */
   readonly cwd: string;
   readonly until: number;
   readonly by: string;
-  /** Whether the passkey that has signed it is still pinned. */
+  /** Returns true while the passkey that signed it is pinned. */
   readonly isPinned: () => boolean;
 }
 
-/** An allowance in force, and how many commands it has let run. */
+/** A valid allowance, and how many commands it has let run. */
 export type Held = Allowance & { readonly uses: number };
 
 export interface AllowancesDeps {
   readonly access: Access;
   readonly freeze: Freeze;
   readonly clock: Clock;
-  /** Told of each that ends, and why. */
+  /** Called with each allowance that ends, and the reason. */
   readonly ended: (allowance: Held, why: string) => void;
 }
 
 interface Entry {
   allowance: Held;
-  /** What the clock that nobody sets shows when it is over. */
+  /** Its end on the monotonic clock. */
   readonly overMs: number;
-  /** The last freeze when it began. */
+  /** The last freeze before it began. */
   readonly freeze: number | undefined;
 }
 
-/** How often it is looked whether one has ended, so that its end is on record and on the page. */
+/** Interval of checks for ended allowances, for the record and the page. */
 const LOOK_MS = 1000;
 
-/** More than a person can oversee. */
+/** Most allowances: a person cannot oversee more. */
 const MOST = 32;
 
-/** What a signature is over: the rule with all of its profile. */
+/** Returns the digest that is signed: of the rule and its whole profile. */
 export function ruleDigest({ name, source }: Pick<Profile, 'name' | 'source'>, rule: number): string {
   return new Bun.CryptoHasher('sha256').update(JSON.stringify([name, source, rule])).digest('hex');
 }
 
-/** The allowances in force. They are kept in memory alone: no file can bring one back. */
+/** The valid allowances. They are only in memory, so that no file can restore one. */
 export class Allowances {
   readonly #entries = new Map<string, Entry>();
-  /** Ids and nonces of all that there were: no order makes a second one, whatever the clock says. */
+  /** Ids and nonces of all allowances so far, so that no order makes a second one. */
   readonly #known = new Set<string>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #changed: () => void = () => {};
 
   constructor(private readonly deps: AllowancesDeps) {}
 
-  /** Calls `listener` when one begins, is used, or ends. */
+  /** Calls `listener` when an allowance begins, is used, or ends. */
   subscribe(listener: () => void): void {
     this.#changed = listener;
   }
 
-  /** Why an allowance cannot begin; undefined where it can. */
+  /** Returns why an allowance cannot begin; undefined when it can. */
   faultOf({ id, nonce, until, ...allowance }: Allowance): string | undefined {
-    if (this.#known.has(id) || this.#known.has(nonce)) return 'it has made an allowance before';
-    if (until <= this.deps.clock.now()) return 'the time that it allows is over';
-    if (this.all().length >= MOST) return `there are ${MOST} allowances already: end one first`;
+    if (this.#known.has(id) || this.#known.has(nonce)) return 'this order was already used';
+    if (until <= this.deps.clock.now()) return 'its time has already ended';
+    if (this.all().length >= MOST) return `there are already ${MOST} allowances: end one first`;
     return this.#lapseOf(allowance);
   }
 
@@ -91,13 +91,13 @@ export class Allowances {
     this.#changed();
   }
 
-  /** All in force. */
+  /** Returns all valid allowances. */
   all(): Held[] {
     this.#sweep();
     return [...this.#entries.values()].map(({ allowance }) => allowance);
   }
 
-  /** Those of a principal in a profile and a real directory, one for each rule. */
+  /** Returns those of a principal in a profile and a real directory, one for each rule. */
   of(principal: string, { name, source }: Profile, cwd: string): Held[] {
     if (this.#entries.size === 0) return [];
     const own = this.all().filter(
@@ -107,13 +107,13 @@ export class Allowances {
     return [...new Map(own.map((one) => [one.rule, one])).values()];
   }
 
-  /** Whether all of these are still in force. */
+  /** Returns true while all of these are valid. */
   areInForce(ids: readonly string[]): boolean {
     this.#sweep();
     return ids.every((id) => this.#entries.has(id));
   }
 
-  /** A command runs by these. */
+  /** Counts a command that these allowances let run. */
   count(ids: readonly string[]): void {
     for (const id of ids) {
       const entry = this.#entries.get(id);
@@ -122,7 +122,7 @@ export class Allowances {
     this.#changed();
   }
 
-  /** Ends one; whether there was one. */
+  /** Ends an allowance. Returns false when there is none. */
   end(id: string, why: string): boolean {
     const entry = this.#entries.get(id);
     if (entry === undefined) return false;
@@ -145,7 +145,7 @@ export class Allowances {
 
   #endOf({ allowance, overMs, freeze }: Entry): string | undefined {
     const { clock } = this.deps;
-    if (clock.now() >= allowance.until || clock.elapsed() >= overMs) return 'its time is over';
+    if (clock.now() >= allowance.until || clock.elapsed() >= overMs) return 'its time has ended';
     if (this.deps.freeze.last?.since !== freeze) return 'the server was frozen';
     return this.#lapseOf(allowance);
   }
@@ -161,7 +161,7 @@ export class Allowances {
       if (ruleDigest(profile, rule) !== rule_sha256) return 'the profile of its token was changed';
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;
-      return 'its token or its profile is gone';
+      return 'its token or its profile was removed';
     }
     return isPinned() ? undefined : 'the passkey that signed it was removed';
   }

@@ -32,12 +32,12 @@ export const signedPlanSchema = Type.Object({
   servers: Type.Array(Type.Object({ name: Type.String(), key: Type.String(), instance: Type.String() })),
 });
 
-/** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
+/** What a person is asked to approve: everything that would run. Times are milliseconds since the epoch. */
 const requestSchema = Type.Object({
-  /** This server, as its hub calls it and with 8 letters of its key: where the call came through a hub. */
+  /** For a call through a hub: this server's name there, and 8 letters of its key. */
   server: Type.Optional(Type.String()),
   session: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
-  /** The token it came with, and the address. */
+  /** The token of the call, and its address. */
   token: Type.String(),
   address: Type.String(),
   profile: Type.String(),
@@ -47,8 +47,8 @@ const requestSchema = Type.Object({
   env: Type.Record(Type.String(), Type.String()),
   stdin: Type.String(),
   /**
-   * A change of a file: what it has before and after, by SHA-256 (empty where there is no file), and what differs.
-   * `owner` has the numbers of user and group; empty: who makes it.
+   * A change of a file: the SHA-256 before and after (empty without a file), and the difference. `owner` has the numbers
+   * of user and group; empty for the user who makes it.
    */
   file: Type.Optional(
     Type.Object({
@@ -60,24 +60,24 @@ const requestSchema = Type.Object({
       diff: Type.String(),
     }),
   ),
-  /** The context that its shell begins with, and what that brings. */
+  /** The context in which the shell begins, and its content. */
   context: Type.Optional(Type.Object({ name: Type.String(), sha256: Type.String(), brings: Type.String() })),
-  /** What is typed when the command asks for it, step by step. */
+  /** What is typed when the command asks, step by step. */
   dialog: Type.Optional(Type.Array(Type.Object({ expect: Type.String(), send: Type.String() }))),
-  /** `closed`: `stdin` is all it reads; else whoever has the token may type later. */
+  /** `closed`: the command reads only `stdin`. Otherwise the token may send more input later. */
   input: Type.String(),
   limit_seconds: Type.Number(),
-  /** Why a person is asked, and about which part of the command. */
+  /** Why approval is needed, and for which part of the command. */
   reason: Type.String(),
   part: Type.String(),
-  /** The rule that asks, where a person may allow all that it asks of this token in a real directory for a while. */
+  /** The rule that asks, when a person may allow it for this token in this real directory for a while. */
   allowable: Type.Optional(
     Type.Object({ rule: Type.Integer(), rule_sha256: Type.String(), words: Type.String(), cwd: Type.String() }),
   ),
   /** The `run_on` that it is a part of: a person may approve all of that at the hub. */
   plan: Type.Optional(signedPlanSchema),
   asked_at: Type.Integer(),
-  /** Random, and in the request alone: the digest, which is on record, does not let anybody try what was to be typed. */
+  /** Random, and only in the request: so nobody can guess the input from the digest, which is on record. */
   salt: Type.Optional(Type.String()),
   expires_at: Type.Integer(),
 } satisfies Record<RequestField, TSchema>);
@@ -86,7 +86,7 @@ export type ApprovalRequest = Static<typeof requestSchema>;
 
 const decisionSchema = Type.Object({
   session: Type.String(),
-  /** Of the request that was read: another one is not approved by it. */
+  /** Digest of the request that was read. The decision approves no other one. */
   digest: Type.String({ pattern: '^[0-9a-f]{64}$' }),
   verdict: Type.Union([Type.Literal('approve'), Type.Literal('deny')]),
   why: Type.String({ maxLength: 500 }),
@@ -95,7 +95,7 @@ const decisionSchema = Type.Object({
 
 export type ApprovalDecision = Static<typeof decisionSchema>;
 
-/** The SHA-256 of a request: command, directory, environment, file, context, input, dialog and user are all in it. */
+/** Returns the SHA-256 of a request: of command, directory, environment, file, context, input, dialog and user. */
 export function digestOf(request: ApprovalRequest): string {
   return sha256(requestText(request));
 }
@@ -116,20 +116,20 @@ function sha256(text: string): string {
   return new Bun.CryptoHasher('sha256').update(text).digest('hex');
 }
 
-/** Where the requests of an agent lie, in the directory of its sessions. */
+/** Returns the directory of requests, in the sessions directory of an agent. */
 export function requestsDirectory(sessionsDirectory: string): string {
   return join(sessionsDirectory, '.approvals');
 }
 
-/** Lays a request where its owner finds it. */
+/** Writes a request for the owner. */
 export function publish(directory: string, request: ApprovalRequest): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   writeFileSync(fileOf(directory, request.session), JSON.stringify(request), { mode: 0o600 });
 }
 
 /**
- * How the file of a request looks, when it still is what was published; undefined when it is not. A file that looks as
- * it was `seen` is not read again.
+ * Returns the state of a request file that is still as published; undefined when it was changed. A file in the state
+ * `seen` is not read again.
  */
 export function lookAtPublished(directory: string, session: string, digest: string, seen: string): string | undefined {
   const path = fileOf(directory, session);
@@ -139,7 +139,7 @@ export function lookAtPublished(directory: string, session: string, digest: stri
   return Value.Check(requestSchema, value) && digestOf(value) === digest ? now : undefined;
 }
 
-/** Takes a request away again, or a decision, which the agent may have taken already. */
+/** Removes a request, or a decision, which the agent may have taken already. */
 export function takeAway(directory: string, session: string): void {
   rmSync(fileOf(directory, session), { force: true });
 }
@@ -148,7 +148,7 @@ function fileOf(directory: string, session: string): string {
   return join(directory, `${session}.json`);
 }
 
-/** The requests that lie in a directory, the oldest first. What is none, or is over, is passed over. Throws the system's error. */
+/** Returns the requests in a directory, oldest first. Skips other files and expired requests. Throws the system's error. */
 export function readRequests(directory: string, now: number): ApprovalRequest[] {
   const requests: ApprovalRequest[] = [];
   for (const name of list(directory)) {
@@ -159,15 +159,15 @@ export function readRequests(directory: string, now: number): ApprovalRequest[] 
   return requests.sort((a, b) => a.asked_at - b.asked_at);
 }
 
-/** What somebody who may has decided on a session; undefined: nothing yet. */
+/** Returns the decision of root on a session; undefined without one. */
 export function readDecision(directory: string, session: string): ApprovalDecision | undefined {
   const value = readJson(fileOf(directory, session), 0);
   return Value.Check(decisionSchema, value) && value.session === session ? value : undefined;
 }
 
 /**
- * Writes a decision, which cannot be changed afterwards. Whoever may enter the directory may read it, whatever the umask
- * of root is. Throws the system's error, `EEXIST` where there is one.
+ * Writes a decision, which cannot be changed afterwards. Every user of the directory may read it, for any umask of root.
+ * Throws the system's error, `EEXIST` when there is already a decision.
  */
 export function writeDecision(directory: string, decision: ApprovalDecision): void {
   const fd = openSync(fileOf(directory, decision.session), 'wx', 0o600);
@@ -179,7 +179,7 @@ export function writeDecision(directory: string, decision: ApprovalDecision): vo
   }
 }
 
-/** Removes decisions that nobody waits for any more. */
+/** Removes decisions for which no request waits. */
 export function clearDecisions(directory: string, olderThan: number): void {
   for (const name of list(directory)) {
     const path = join(directory, name);
@@ -187,13 +187,13 @@ export function clearDecisions(directory: string, olderThan: number): void {
   }
 }
 
-/** Why a directory cannot be trusted to hold what only root has decided; undefined when it can. */
+/** Returns why a directory may have decisions of others than root; undefined when it is safe. */
 export function distrust(directory: string): string | undefined {
   const stat = lookAt(directory);
   if (typeof stat === 'string') return stat;
-  if (!stat.isDirectory()) return `${directory} is no directory`;
+  if (!stat.isDirectory()) return `${directory} is not a directory`;
   if (stat.uid !== 0) return `${directory} does not belong to root`;
-  if ((stat.mode & 0o022) !== 0) return `others than root may write to ${directory}`;
+  if ((stat.mode & 0o022) !== 0) return `users other than root may write to ${directory}`;
   return closedDirectory(directory);
 }
 
@@ -208,9 +208,9 @@ function closedDirectory(directory: string): string | undefined {
 
 function lookAt(directory: string): Stats | string {
   try {
-    return lstatSync(directory, { throwIfNoEntry: false }) ?? `there is no directory ${directory}`;
+    return lstatSync(directory, { throwIfNoEntry: false }) ?? `${directory} does not exist`;
   } catch (error) {
-    return `${directory} cannot be looked at: ${describeErrno(error)}`;
+    return `${directory} cannot be read: ${describeErrno(error)}`;
   }
 }
 
@@ -226,7 +226,7 @@ function list(directory: string): string[] {
 /** A command and its input may have 16 MiB each, escaped. */
 const MAX_FILE_BYTES = 256 * 1_048_576;
 
-/** The JSON of a file that root has written; `damaged` where it is none, undefined where there is no file of root's. */
+/** Returns the JSON of a file of root; `damaged` when it is not JSON, undefined without a file of root. */
 export function readRootsJson(path: string): unknown {
   try {
     return readPlain(path, (fd, { uid, mode }) =>
@@ -245,7 +245,7 @@ function parsedOr(text: string, otherwise: string): unknown {
   }
 }
 
-/** A file's JSON. Undefined: it is not JSON, not a plain file, or belongs to another user than `owner`. */
+/** Returns the JSON of a file; undefined when it is not JSON, not a regular file, or not owned by `owner`. */
 function readJson(path: string, owner: number | undefined): unknown {
   try {
     return readPlain(path, (fd, { size, uid }) =>

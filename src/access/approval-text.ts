@@ -13,8 +13,8 @@ import { type ApprovalRequest, digestOf } from './approval-request.ts';
 const SHOWN_INPUT_CHARS = 2000;
 
 /**
- * Everything that would run, for the person who decides on it. Fields have a line each; the texts of the client stand in
- * blocks whose every line has a bar before it, so that none of them looks like a field, and begin with their size.
+ * Describes everything that would run, for the person who decides. Fields have a line each. Texts of the client are blocks
+ * with their size, and a bar before every line, so that no line can look like a field.
  */
 export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
   const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
@@ -48,18 +48,18 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
     ...contextLines(context, field, block),
     ...fileLines(file, field, block),
     ...(stdin === '' ? [] : [block(`reads ${describeSize(stdin)}:`, shownInput)]),
-    ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
+    ...(more > 0 ? [field(`and ${more} characters more. To see them: agent3 approval show --json`)] : []),
     ...dialog.flatMap(({ expect, send }, index) => [
       field(`step ${index + 1} of ${dialog.length}: when it writes ${expect}`),
       block(`types ${describeSize(send)}:`, send),
     ]),
-    ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
+    ...(input === 'closed' ? [] : [field('and anything that is typed into it later, without another question')]),
     ...(mixed.length === 0
       ? []
-      : [field(`note: letters of several scripts, which can look alike: ${mixed.join(', ')}`)]),
-    ...(signs.length === 0 ? [] : [field(`note: signs that look like those of a shell: ${signs.join(', ')}`)]),
+      : [field(`note: letters of several scripts, which can look the same: ${mixed.join(', ')}`)]),
+    ...(signs.length === 0 ? [] : [field(`note: characters that look like those of a shell: ${signs.join(', ')}`)]),
     ...(hasRightToLeft(`${whole}\n${stdin}`)
-      ? [field('note: letters that are written from right to left; some terminals change the order of their words')]
+      ? [field('note: right-to-left letters; some terminals change the order of the words')]
       : []),
   ].join('');
 }
@@ -75,7 +75,7 @@ function planLines(plan: ApprovalRequest['plan'], field: (text: string) => strin
   return [field(`part of a run on ${plan.servers.length} servers (${shown}); your decision here is for this one`)];
 }
 
-/** What the shell runs before the command. */
+/** Describes what the shell runs before the command. */
 function contextLines(
   context: ApprovalRequest['context'],
   field: (text: string) => string,
@@ -83,13 +83,13 @@ function contextLines(
 ): string[] {
   if (context === undefined) return [];
   const { name, brings } = context;
-  if (brings === '') return [field(`in the context ${name}, which brings nothing`)];
+  if (brings === '') return [field(`in the context ${name}, which is empty`)];
   return [block(`in the context ${name}, whose shell runs this first, ${describeSize(brings)}:`, brings)];
 }
 
 const SHOWN_DIFF_CHARS = 20_000;
 
-/** What becomes of a file. */
+/** Describes the change of a file. */
 function fileLines(
   file: ApprovalRequest['file'],
   field: (text: string) => string,
@@ -105,12 +105,12 @@ function fileLines(
     ...(owner === '' ? [] : [field(`owner ${owner} (user:group)`)]),
     field(`before: ${before === '' ? 'no file' : `sha256 ${before}`}`),
     field(`after: ${after === '' ? 'no file' : `sha256 ${after}`}`),
-    ...(diff === '' ? [field('what it has stays as it is')] : [block(`difference, ${describeSize(diff)}:`, shown)]),
-    ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
+    ...(diff === '' ? [field('its content stays as it is')] : [block(`difference, ${describeSize(diff)}:`, shown)]),
+    ...(more > 0 ? [field(`and ${more} characters more. To see them: agent3 approval show --json`)] : []),
   ];
 }
 
-/** The question whether a request that was `shown` is to run, with the size of what would: it may have left the screen. */
+/** Returns the question about a request that was `shown`, with its size, because it may have left the screen. */
 export function questionOn(
   { cmd, env, stdin, context, file }: ApprovalRequest,
   shown: string,

@@ -14,20 +14,20 @@ import {
 } from './approval-request.ts';
 import type { SendNotification } from './webhook.ts';
 
-/** What became of a request. */
+/** How a request ended. */
 export interface Verdict {
-  /** `tampered`: what lies where a person reads it is not, or is no longer, what was asked. */
+  /** `tampered`: the published request is not, or is no longer, what was asked. */
   readonly kind: 'approved' | 'denied' | 'tampered' | 'expired' | 'withdrawn' | 'stopped';
   readonly why: string;
   readonly by: string;
-  /** What proves who it was, for the record. */
+  /** Proof of who decided, for the record. */
   readonly proof?: object | undefined;
 }
 
-/** A decision that has come through the owner's console. Its giver has checked that it counts. */
+/** A decision from the owner's console. The caller has checked that it is valid. */
 export interface ConsoleDecision {
   readonly session: string;
-  /** Of the request that was shown. */
+  /** Digest of the request that was shown. */
   readonly digest: string;
   readonly verdict: 'approve' | 'deny';
   readonly why: string;
@@ -35,20 +35,20 @@ export interface ConsoleDecision {
   readonly proof?: object | undefined;
 }
 
-/** Told of a request, and then of what became of it. */
+/** Called with a request, and again with its verdict. */
 export type Announce = (request: ApprovalRequest, verdict: Verdict | undefined) => void;
 
 export const APPROVAL_SECONDS = 600;
 
-/** Requests of all tokens that may wait at once: what waits holds memory, and a person reads no more. */
+/** Most requests of all tokens that wait at once: each needs memory, and a person reads no more. */
 export const MAX_WAITING = 32;
-/** Of them, of one token: another one is asked about as well. */
+/** Most of one token, so that other tokens can ask too. */
 export const MAX_WAITING_PER_TOKEN = 16;
 
-/** Where the kernel tells nothing of a new file, this is how late it is seen. */
+/** Interval of checks for a new file, where the kernel does not report it. */
 const LOOK_MS = 1000;
 
-/** Only what runs as the agent's user, or root, can have done that. */
+/** Only the agent's user or root can have done that. */
 const CHANGED = 'somebody has changed or removed the request on the disk of the server';
 
 interface Waiting {
@@ -60,8 +60,8 @@ interface Waiting {
 }
 
 /**
- * The requests that wait for a person. What would run is kept in memory; a copy of it lies where the owner reads it, and
- * the decision comes as a file that only root can have made, with the digest of what was read.
+ * The requests that wait for a person. The request is kept in memory, and a copy is published for the owner. The decision
+ * comes as a file that only root can write, with the digest of the request.
  */
 export class Approvals {
   readonly #waiting = new Map<string, Waiting>();
@@ -70,7 +70,7 @@ export class Approvals {
   #takeDenials: () => void = () => {};
   #changed: () => void = () => {};
 
-  /** `decisions` is the directory that decisions come in; undefined: this agent has no way to ask. */
+  /** `decisions` is the directory of decisions; without it, this agent cannot ask. */
   constructor(
     sessionsDirectory: string,
     private readonly decisions: string | undefined,
@@ -80,7 +80,7 @@ export class Approvals {
     this.#directory = requestsDirectory(sessionsDirectory);
   }
 
-  /** Why nobody can be asked, in words; undefined when somebody can. */
+  /** Describes why nobody can be asked; undefined when somebody can. */
   fault(): string | undefined {
     return this.decisions === undefined ? 'AGENT3_APPROVALS_DIR is not set' : distrust(this.decisions);
   }
@@ -89,24 +89,24 @@ export class Approvals {
     return this.#waiting.size;
   }
 
-  /** The requests that wait, with their digests. */
+  /** Returns the requests that wait, with their digests. */
   waiting(): { readonly request: ApprovalRequest; readonly digest: string }[] {
     return [...this.#waiting.values()].map(({ request, digest }) => ({ request, digest }));
   }
 
-  /** Calls `listener` when a request has come, and when one is decided or over. */
+  /** Calls `listener` when a request begins, and when it is decided or ends. */
   subscribe(listener: () => void): void {
     this.#changed = listener;
   }
 
-  /** Calls `takeDenials` before anything is approved: of two decisions at the same time, the denial counts. */
+  /** Calls `takeDenials` before an approval takes effect, so that a denial at the same time wins. */
   onApproving(takeDenials: () => void): void {
     this.#takeDenials = takeDenials;
   }
 
-  /** Takes a decision. `gone`: nothing waits under this id; `other`: what waits is not what was shown. */
+  /** Takes a decision. Returns `gone` when no such request waits, `other` when it is not the request that was shown. */
   decide({ session, digest, verdict, why, by, proof }: ConsoleDecision): 'taken' | 'gone' | 'other' {
-    // What root has decided, and what somebody has changed on the disk, comes first.
+    // Decisions of root and changes on the disk come first.
     if (verdict === 'approve') this.#look();
     const waiting = this.#waiting.get(session);
     if (waiting === undefined) return 'gone';
@@ -115,15 +115,15 @@ export class Approvals {
     return 'taken';
   }
 
-  /** How many of them came with a token. */
+  /** Returns how many of them are of a token. */
   countOf(token: string): number {
     return [...this.#waiting.values()].filter(({ request }) => request.token === token).length;
   }
 
   /**
-   * Publishes a request, and resolves when a person has decided, its time is over, somebody has changed it, the agent
-   * stops, or `signal` takes it back: the reason of that is a text. Never rejects. Throws the system's error when the
-   * request cannot be published.
+   * Publishes a request. Resolves when a person has decided, it has expired, it was changed on the disk, the agent stops,
+   * or `signal` withdraws it (its reason is a text). Never rejects. Throws the system's error when the request cannot be
+   * published.
    */
   ask(request: ApprovalRequest, signal: AbortSignal): Promise<Verdict> {
     publish(this.#directory, request);
@@ -140,7 +140,7 @@ export class Approvals {
     return promise;
   }
 
-  /** Takes all requests back: the agent stops. */
+  /** Withdraws all requests, because the agent stops. */
   stop(): void {
     for (const session of [...this.#waiting.keys()])
       this.#settle(session, { kind: 'stopped', why: 'the agent was stopped meanwhile', by: '' });
@@ -163,13 +163,13 @@ export class Approvals {
     try {
       takeAway(this.#directory, session);
     } catch (error) {
-      this.logger.warn({ session, err: error }, 'a request for approval could not be taken away');
+      this.logger.warn({ session, err: error }, 'an approval request could not be removed');
     }
     waiting.settle(verdict);
     this.#changed();
   }
 
-  /** Looks for decisions as long as something waits; gives what ends that. */
+  /** Watches for decisions while a request waits. Returns what ends that. */
   #watch(): () => void {
     const growth = new Growth(this.decisions ?? '');
     growth.each(() => this.#look());
@@ -202,7 +202,7 @@ export class Approvals {
   }
 }
 
-/** Sends requests for approval, and what became of them. `mask` takes secrets out of what is told of a command. */
+/** Sends notifications about approval requests and their verdicts. `mask` masks the secrets of a command. */
 export function notifier(notify: SendNotification, host: string, mask: (text: string) => string): Announce {
   return (request, verdict) => {
     const { session, token, address, profile, user, cwd, reason, part, input, expires_at } = request;
@@ -217,7 +217,7 @@ export function notifier(notify: SendNotification, host: string, mask: (text: st
       ...shown.texts,
       ...(shown.isAll
         ? {}
-        : { not_shown: `a part of this is masked or cut: agent3 approval show ${session} shows all of it` }),
+        : { not_shown: `parts are masked or cut. To see all of it: agent3 approval show ${session}` }),
       cwd: visibleLine(cwd),
       input,
       reason: visibleLine(mask(reason)),
@@ -225,7 +225,7 @@ export function notifier(notify: SendNotification, host: string, mask: (text: st
       ...(verdict === undefined
         ? {
             expires_at: new Date(expires_at).toISOString(),
-            // Who has not seen all of it is asked on the server.
+            // Without --digest, the command asks on the server, where all of it is shown.
             approve: `agent3 approval approve ${session}${shown.isAll ? ` --digest ${digestOf(request)}` : ''}`,
           }
         : { why: visibleLine(verdict.why), by: visibleLine(verdict.by) }),
@@ -234,12 +234,11 @@ export function notifier(notify: SendNotification, host: string, mask: (text: st
 }
 
 const SHOWN_CHARS = 2000;
-/** More of a text is not looked at: what is shown of it stands at its beginning. */
+/** Most characters of a text that are read: only its beginning is shown. */
 const MOST_MASKED_CHARS = 16_384;
 
 /**
- * What would run, as far as a notice shows it: without secrets, and without the rest of long texts; what nobody would see
- * is written out.
+ * Returns what a notification shows of a command: secrets masked, long texts cut, invisible characters escaped.
  */
 function shownOf({ cmd, env, stdin, context, dialog, file }: ApprovalRequest, mask: (text: string) => string) {
   const longest = Math.max(context?.brings.length ?? 0, file?.diff.length ?? 0);
@@ -257,7 +256,7 @@ function shownOf({ cmd, env, stdin, context, dialog, file }: ApprovalRequest, ma
       context: context.name,
       context_brings: show(context.brings.slice(0, MOST_MASKED_CHARS)),
     }),
-    // What is typed may be a password.
+    // Input may be a password.
     ...(dialog !== undefined && {
       dialog: dialog.map(({ expect, send }) => `${show(expect)}: types ${send.length} characters`),
     }),

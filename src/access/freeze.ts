@@ -14,34 +14,34 @@ const freezeSchema = Type.Object({
   since: Type.Integer(),
   by: Type.String(),
   reason: Type.String(),
-  /** systemd does not hold the commands: the agent stops them by SIGSTOP. */
+  /** True when systemd does not freeze the commands, so the agent stops them with SIGSTOP. */
   signals: Type.Optional(Type.Literal(true)),
-  /** When somebody froze what was frozen already: a thaw that was signed before does not undo that. */
+  /** Time of a freeze of a frozen server. A thaw that was signed before it is not valid. */
   again: Type.Optional(Type.Integer()),
-  /** The thaw. */
+  /** Time of the thaw. */
   until: Type.Optional(Type.Integer()),
   thawed_by: Type.Optional(Type.String()),
-  /** The signed order that thawed it at the console, for the record. */
+  /** The signed order of the console that thawed it, for the record. */
   thaw_signed: Type.Optional(Type.Unknown()),
 });
 
 export type FreezeEntry = Static<typeof freezeSchema>;
 
-/** All of the last freezes, the oldest first: an agent that was not there knows by them how long clocks stood still. */
+/** The last freezes, oldest first. After a restart, the agent computes from them how long time limits were paused. */
 const historySchema = Type.Object({ freezes: Type.Array(freezeSchema) });
 
 const MOST_FREEZES = 100;
 export const MAX_REASON_CHARS = 200;
 
-/** Where the owner's freezes are kept, in the directory of his decisions, which only root may write to. */
+/** Returns the file of freezes, in the directory of decisions, which only root may write to. */
 export function freezeFile(decisions: string): string {
   return join(decisions, 'frozen');
 }
 
-/** In place of a file of root's that cannot be read: in doubt the server stays frozen. */
-const DAMAGED: FreezeEntry = { since: 0, by: 'root', reason: 'the file that says why is damaged' };
+/** Used for a damaged file: in doubt, the server stays frozen. */
+const DAMAGED: FreezeEntry = { since: 0, by: 'root', reason: 'the file with the reason is damaged' };
 
-/** The freezes that root has left in a directory of decisions; none in a directory that others may write to. */
+/** Returns the freezes of root in a directory of decisions; none when others may write to it. */
 export function readFreezes(decisions: string): readonly FreezeEntry[] {
   if (distrust(decisions) !== undefined) return [];
   const file = freezeFile(decisions);
@@ -50,27 +50,27 @@ export function readFreezes(decisions: string): readonly FreezeEntry[] {
   return value === undefined ? [] : [DAMAGED];
 }
 
-/** The freeze that holds now; undefined where the server is not frozen. */
+/** Returns the current freeze; undefined when the server is not frozen. */
 export function currentFreeze(freezes: readonly FreezeEntry[]): FreezeEntry | undefined {
   const last = freezes.at(-1);
   return last?.until === undefined ? last : undefined;
 }
 
-/** Replaces the freezes in a directory of decisions, on the disk when it returns. Throws the system's error. */
+/** Replaces the freezes in a directory of decisions, and syncs them. Throws the system's error. */
 export function writeFreezes(decisions: string, freezes: readonly FreezeEntry[]): void {
   replaceReadable(freezeFile(decisions), JSON.stringify({ freezes: freezes.slice(-MOST_FREEZES) }), 'on disk');
 }
 
-/** How long the server was frozen between two moments, in milliseconds. */
+/** Returns how long the server was frozen between two times, in milliseconds. */
 export function frozenMs(freezes: readonly FreezeEntry[], from: number, to: number): number {
   const parts = freezes.map(({ since, until = to }) => Math.min(until, to) - Math.max(since, from));
   return parts.reduce((sum, part) => sum + Math.max(0, part), 0);
 }
 
-/** Where the kernel tells nothing of a change, this is how late it is seen by those who wait. */
+/** Interval of checks for a change, where the kernel does not report it. */
 const LOOK_MS = 1000;
 
-/** Whether the owner has frozen the server. Every question looks at the file, so nothing begins after the file is there. */
+/** The state of the freeze. Every query reads the file, so nothing starts after the file exists. */
 export class Freeze {
   #seen = '';
   #freezes: readonly FreezeEntry[] = [];
@@ -78,19 +78,19 @@ export class Freeze {
   readonly #listeners = new Set<() => void>();
   #watching: Growth | undefined;
 
-  /** `decisions` is the directory that only root writes to; undefined: this agent cannot be frozen. */
+  /** `decisions` is the directory of root's decisions; without it, this agent cannot be frozen. */
   constructor(
     private readonly decisions: string | undefined,
     private readonly logger: Logger,
   ) {}
 
-  /** The freeze that holds now. */
+  /** Returns the current freeze. */
   get current(): FreezeEntry | undefined {
     this.#look();
     return currentFreeze(this.#freezes);
   }
 
-  /** The last freeze, also one that is over. */
+  /** Returns the last freeze, even if it has ended. */
   get last(): FreezeEntry | undefined {
     this.#look();
     return this.#freezes.at(-1);
@@ -100,31 +100,31 @@ export class Freeze {
     return this.current !== undefined;
   }
 
-  /** Fires when the server is frozen; has fired already while it is. */
+  /** Fires when the server is frozen. While it is frozen, it has fired. */
   get begun(): OneShotEvent {
     this.#look();
     return this.#begun;
   }
 
-  /** Throws `Frozen` while the server is frozen; `consequence` is a sentence on what that means for the call. */
+  /** Throws `Frozen` while the server is frozen. `consequence` is a sentence about the effect on the call. */
   require(consequence = 'Nothing was done.'): void {
     const { current } = this;
     if (current !== undefined) throw new Frozen(reasonOf(current), consequence);
   }
 
-  /** How long the server was frozen between two moments of the clock, in milliseconds. */
+  /** Returns how long the server was frozen between two times of the clock, in milliseconds. */
   msBetween(from: number, to: number): number {
     this.#look();
     return frozenMs(this.#freezes, from, to);
   }
 
-  /** Calls `listener` after each change; gives a function that takes it off. */
+  /** Calls `listener` after each change. Returns a function that removes it. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when the server is not frozen, at once where it is not, or when `signal` aborts. */
+  /** Resolves when the server is not frozen, or when `signal` aborts. */
   thawed(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {
@@ -139,7 +139,7 @@ export class Freeze {
     });
   }
 
-  /** Looks for changes from now on, until `end` happens. */
+  /** Watches for changes until `end` fires. */
   watch(end: OneShotEvent): void {
     const { decisions } = this;
     if (decisions === undefined) return;
@@ -169,7 +169,8 @@ export class Freeze {
     const before = currentFreeze(this.#freezes);
     this.#freezes = now === 'none' ? [] : readFreezes(decisions);
     const after = currentFreeze(this.#freezes);
-    if (after === DAMAGED) this.logger.warn({ file: freezeFile(decisions) }, 'damaged: the server counts as frozen');
+    if (after === DAMAGED)
+      this.logger.warn({ file: freezeFile(decisions) }, 'the file is damaged, so the server counts as frozen');
     if (before?.since === after?.since && before?.signals === after?.signals) return;
     if (after === undefined) this.#begun = new OneShotEvent();
     else this.#begun.fire();
@@ -177,7 +178,7 @@ export class Freeze {
   }
 }
 
-/** The reason of a freeze, for messages. */
+/** Returns the reason of a freeze, for messages. */
 export function reasonOf({ reason }: FreezeEntry): string {
   return visibleLine(reason).slice(0, MAX_REASON_CHARS).toWellFormed() || 'no reason was given';
 }

@@ -6,27 +6,27 @@ import type { Logger } from '../lib/logger.ts';
 import { answerDueAt, type GrantKey, type GrantRecord, isGrant, isKept, isSealed } from './grant.ts';
 import { hashToken, readTokens, TokenFileFault, type TokenRecord } from './token-file.ts';
 
-/** That a token is gone is seen within this; that it is there, at once. */
+/** A removed token is noticed within this time, a new one at once. */
 const LOOK_MS = 500;
 
 interface Key {
-  /** `name#id`: sessions belong to it. */
+  /** `name#id`, the owner of sessions. */
   readonly principal: string;
   readonly profile: string;
   readonly expiresAt: number;
-  /** A grant that root has not said yes to yet. */
+  /** A grant whose client root has not kept yet. */
   readonly isAwaiting: boolean;
-  /** Undefined: from everywhere. */
+  /** Undefined: from any address. */
   readonly ips: AddressList | undefined;
 }
 
-/** The tokens of a file: by their hashes, and the one of each principal that ends last. */
+/** The tokens of a file: by hash, and for each principal the one that ends last. */
 interface Keys {
   readonly byHash: ReadonlyMap<string, Key>;
   readonly byPrincipal: ReadonlyMap<string, Key>;
-  /** Those that root has sealed, by their ids. */
+  /** Grants that root has sealed, by id. */
   readonly grants: ReadonlyMap<string, GrantRecord>;
-  /** Grants that nobody could have sealed. */
+  /** Names of grants with a wrong seal. */
   readonly unsealed: readonly GrantRecord[];
 }
 
@@ -35,12 +35,12 @@ export class KeyRing {
   #keys: Keys;
   #seen: string;
   #lookedMs: number;
-  /** The file as it is now cannot be used. */
+  /** The current file cannot be used. */
   #isFaulty = false;
   /** Ids of grants that the agent itself has ended. */
   readonly #ended = new Set<string>();
 
-  /** Reads the file; when it cannot be used, there are no tokens until it can, and the owner hears of it. */
+  /** Reads the file. While it cannot be used, it has no tokens, and the fault is logged. */
   constructor(
     private readonly path: string,
     private readonly clock: Clock,
@@ -49,30 +49,30 @@ export class KeyRing {
   ) {
     this.#seen = fileFingerprint(path);
     this.#lookedMs = clock.elapsed();
-    this.#keys = this.#read('only that of the settings works') ?? keysOf([], grantKey);
+    this.#keys = this.#read('only the token of the settings works') ?? keysOf([], grantKey);
   }
 
-  /** Whose token this is, when it may be used now and from `address`; undefined for every other. */
+  /** Returns the key of a token that may be used now and from `address`; undefined for any other. */
   principalOf(token: string, address: string): string | undefined {
     const hash = hashToken(token);
     this.#readAnew();
-    // A token that was just made is no wrong one.
+    // A new token must not count as a wrong one.
     if (!this.#keys.byHash.has(hash)) this.#look();
     const key = this.#keys.byHash.get(hash);
     if (key === undefined || this.clock.now() >= key.expiresAt) return undefined;
     return key.ips === undefined || key.ips.has(address) ? key.principal : undefined;
   }
 
-  /** Whose token this is though it may not be used, and why; undefined for one that nobody has. */
+  /** Returns the owner of a token that may not be used, and why; undefined for an unknown token. */
   refusalOf(token: string): RefusedToken | undefined {
     const key = this.#keys.byHash.get(hashToken(token));
     if (key === undefined) return undefined;
     const why =
-      this.clock.now() >= key.expiresAt ? 'a token that has ended' : 'a token from an address that is not its';
+      this.clock.now() >= key.expiresAt ? 'a token that has ended' : 'a token from an address that it does not allow';
     return { principal: key.principal, why };
   }
 
-  /** The profile of a principal; undefined when its token is gone or has ended. */
+  /** Returns the profile of a principal; undefined when its token was removed or has ended. */
   profileOf(principal: string): string | undefined {
     this.#readAnew();
     const key = this.#keys.byPrincipal.get(principal);
@@ -80,41 +80,41 @@ export class KeyRing {
     return this.#ended.has(principal.slice(principal.indexOf('#') + 1)) ? undefined : key.profile;
   }
 
-  /** Whether a principal is a grant that allows nothing yet, because root has not said yes to its client. */
+  /** Returns true for a grant that allows nothing yet, because root has not kept its client. */
   isAwaiting(principal: string): boolean {
     this.#readAnew();
     if (this.#keys.byPrincipal.get(principal)?.isAwaiting !== true) return false;
-    // Whoever has just been kept need not wait.
+    // A client that was just kept need not wait.
     this.#look();
     return this.#keys.byPrincipal.get(principal)?.isAwaiting === true;
   }
 
-  /** Every grant that has not ended, as root wrote it last. */
+  /** Returns all grants that have not ended, as root last wrote them. */
   grants(): GrantRecord[] {
     this.#look();
     return [...this.#keys.grants.values()].filter((grant) => this.#isInForce(grant));
   }
 
-  /** The grant of this id; undefined when it is gone or has ended. */
+  /** Returns the grant of this id; undefined when it was removed or has ended. */
   grant(id: string): GrantRecord | undefined {
     this.#readAnew();
     const grant = this.#keys.grants.get(id);
     return grant !== undefined && this.#isInForce(grant) ? grant : undefined;
   }
 
-  /** Whether a grant that was sealed with another key has a code that has not expired. */
+  /** Returns true when a grant that was sealed with another key has a valid code. */
   get hasCodeOfAnotherKey(): boolean {
     this.#look();
     return this.#keys.unsealed.some(({ grant }) => this.clock.now() < grant.code_expires_at);
   }
 
-  /** Whether the file has a grant of this id, in force or not; true as well while nobody can read it. */
+  /** Returns true when the file has a grant of this id, valid or not, or cannot be read. */
   hasGrant(id: string): boolean {
     const { grants, unsealed } = this.#keys;
     return this.#isFaulty || grants.has(id) || unsealed.some((grant) => grant.id === id);
   }
 
-  /** Ends a grant, until the agent is restarted, whatever the file says. */
+  /** Ends a grant until the agent is restarted, even if the file has it. */
   endGrant(id: string): void {
     this.#ended.add(id);
   }
@@ -124,7 +124,7 @@ export class KeyRing {
     return key !== undefined && !this.#ended.has(id) && this.clock.now() < key.expiresAt;
   }
 
-  /** Whether `word` is a token of the file. */
+  /** Returns true when `word` is a token of the file. */
   isToken(word: string): boolean {
     return this.#keys.byHash.has(hashToken(word));
   }
@@ -133,13 +133,13 @@ export class KeyRing {
     if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
   }
 
-  /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
+  /** When the file cannot be used, the tokens from before stay valid, and the fault is logged. */
   #look(): void {
     this.#lookedMs = this.clock.elapsed();
     const seen = fileFingerprint(this.path);
     if (seen === this.#seen) return;
     this.#seen = seen;
-    const keys = this.#read('those from before stay in force');
+    const keys = this.#read('the tokens from before stay valid');
     if (keys === undefined) return;
     this.#keys = keys;
     this.logger.info({ tokens: keys.byHash.size }, 'the tokens were read again');
@@ -152,7 +152,7 @@ export class KeyRing {
       if (keys.unsealed.length > 0)
         this.logger.warn(
           { names: keys.unsealed.map(({ name }) => name) },
-          'these grants are not used: they were not made with AGENT3_GRANT_KEY as it is now. End them with agent3 token revoke',
+          'these grants are not used, because they were made with another AGENT3_GRANT_KEY. End them with agent3 token revoke',
         );
       return keys;
     } catch (error) {
@@ -184,10 +184,10 @@ function keysOf(tokens: readonly TokenRecord[], grantKey: GrantKey | undefined):
     }
     const list = ips.length === 0 ? undefined : AddressList.parse(ips.join(',')).list;
     const key = { principal: `${name}#${id}`, profile, expiresAt, isAwaiting, ips: list };
-    // A grant's own tokens are made and known elsewhere.
+    // The tokens of a grant are kept elsewhere.
     if (!isGrant(token)) byHash.set(sha256, key);
     byPrincipal.set(key.principal, key);
-    // The token before a rotation ends no later than the one after it.
+    // The token from before a rotation ends no later than the new one.
     for (const { sha256: before, until } of previous)
       byHash.set(before, { ...key, expiresAt: Math.min(expiresAt, until) });
   }

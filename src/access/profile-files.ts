@@ -7,15 +7,15 @@ import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { ownerFault, ownershipFault, writableFault } from '../lib/files.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 
-/** A file of a profile that cannot be used, or the directory of them. */
+/** A profile file, or the directory of them, that cannot be used. */
 export interface FaultyFile {
   readonly path: string;
-  /** Of the profile that is not there for it; undefined: of all in the directory. */
+  /** The profile that is missing for it; undefined for all in the directory. */
   readonly name: string | undefined;
   readonly faults: readonly string[];
 }
 
-/** The profiles that can be used, and the files that cannot. */
+/** The usable profiles, and the files with faults. */
 export interface ProfileSet {
   readonly profiles: ReadonlyMap<string, Profile>;
   readonly faulty: readonly FaultyFile[];
@@ -24,8 +24,8 @@ export interface ProfileSet {
 type FaultAt = (path: string) => string | undefined;
 
 /**
- * The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. A file with faults
- * costs its own profile alone. `own` is the user of the agent, where that is not this process.
+ * Reads the built-in profiles and those of `directory`; without one, only the built-in ones. A file with faults affects
+ * only its own profile. `own` is the user of the agent, when that is not the user of this process.
  */
 export function readProfiles(
   directory: string | undefined,
@@ -44,15 +44,15 @@ export function readProfiles(
     const path = join(directory ?? '', file);
     const name = file.replace(ENDING, '');
     const isTwice = files.some((other) => other !== file && other.replace(ENDING, '') === name);
-    // Nobody can tell which of two is meant.
-    const read = isTwice ? [`there is a profile ${name} already`] : readTrusted(path, faultAt, own);
+    // It is not clear which of the two is meant.
+    const read = isTwice ? [`there is already a profile ${name}`] : readTrusted(path, faultAt, own);
     if ('name' in read) profiles.set(read.name, read);
     else faulty.push({ path, name, faults: read });
   }
   return { profiles, faulty };
 }
 
-/** A file that the agent may go by: whoever may write a profile may do everything that it allows. */
+/** Reads a trusted file: write access to a profile gives everything that it allows. */
 function readTrusted(path: string, faultAt: FaultAt, own: number | undefined): Profile | readonly string[] {
   try {
     const fault = ownerFault(path, own) ?? faultAt(path);
@@ -68,16 +68,17 @@ function unread(error: unknown): string {
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const ENDING = /\.(?:toml|json)$/;
-/** Whoever has put such a file there thinks that it is in force. */
+/** Reported too, because its author thinks that it is used. */
 const OTHER_ENDING = /\.(?:ya?ml|tml|tom|conf|cfg|ini|txt|json5|jsonc)$|\.(?:toml|json)$/i;
 
-/** The profile in a file, or what is wrong with it, a sentence each. */
+/** Returns the profile in a file, or its faults, a sentence each. */
 export function readProfile(path: string): Profile | readonly string[] {
-  if (!ENDING.test(path)) return ['the name of a file of a profile ends with .toml or .json'];
+  if (!ENDING.test(path)) return ['the name of a profile file must end with .toml or .json'];
   const name = path.slice(path.lastIndexOf('/') + 1).replace(ENDING, '');
-  if (!NAME.test(name)) return ['the name of a profile has up to 64 lower-case letters and digits, with _ - between them'];
+  if (!NAME.test(name))
+    return ['the name of a profile has up to 64 lower-case letters and digits, with _ - between them'];
   if (name === BUILT_IN.full.name || name === BUILT_IN.readonly.name)
-    return [`${name} is the name of a built-in profile: name the file otherwise, and say extends = "${name}" in it`];
+    return [`${name} is the name of a built-in profile: rename the file, and write extends = "${name}" in it`];
   let value: unknown;
   try {
     const fault = writableFault(path);
@@ -92,7 +93,7 @@ export function readProfile(path: string): Profile | readonly string[] {
   return profileOf(name, value);
 }
 
-/** Throws with the line in which what cannot be parsed begins, which Bun's parser does not tell. */
+/** Parses TOML. Throws with the line of the error, which Bun's parser does not report. */
 function parseToml(text: string): unknown {
   try {
     return Bun.TOML.parse(text);
@@ -129,18 +130,18 @@ export function listProfileFiles(
   }
 }
 
-/** What keeps a profile from being there, the path of its file before each sentence; nothing where it is there, or has no file. */
+/** Returns why a profile is missing, with the path of its file before each sentence; empty when it is not, or has no file. */
 export function faultsOf({ profiles, faulty }: ProfileSet, name: string): string[] {
   if (profiles.has(name)) return [];
   return faulty.filter((file) => file.name === undefined || file.name === name).flatMap(describeFileFaults);
 }
 
-/** The faults of a file, its path before each. */
+/** Returns the faults of a file, each with its path. */
 export function describeFileFaults({ path, faults }: FaultyFile): string[] {
   return faults.map((fault) => `${path}: ${fault}`);
 }
 
-/** What in a file is not as the schema of profiles wants it, a sentence each. */
+/** Returns where a file does not match the schema of profiles, a sentence each. */
 function schemaFaults(value: unknown): string[] {
   const faults = new Map<string, string>();
   for (const { path, message, schema, value: given } of Value.Errors(profileSchema, value)) {
@@ -152,7 +153,7 @@ function schemaFaults(value: unknown): string[] {
   return [...faults.values()];
 }
 
-/** A rule by its number from 1, as decisions have it, and what of it; of all else the keys. */
+/** Names a place in a profile: a rule by its number from 1 with the field, everything else by its keys. */
 function nameOf(keys: readonly string[]): { readonly before: string; readonly name: string } {
   const [table, index, ...rest] = keys;
   if (table !== 'rules' || index === undefined) return { before: '', name: keys.join('.') || 'the file' };

@@ -8,11 +8,11 @@ interface Machine {
   readonly cpus: number;
 }
 
-/** What in a profile is without effect, though an agent takes it: a fault to whoever checks it. A sentence each. */
+/** Returns, a sentence each, what has no effect in a profile. An agent accepts it; a check reports it as a fault. */
 export function profileMistakes({ source }: Profile): string[] {
   const rules = rulesIn(source);
   const ofRules = rules.flatMap((rule, index) => ruleMistakes(`rule ${index + 1}`, rule));
-  // What one is about tells nothing of the others, as long as it has mistakes itself.
+  // A rule with mistakes is not compared with the others.
   return ofRules.length > 0 ? ofRules : shadowFaults(rules.map(ruleOf));
 }
 
@@ -21,7 +21,7 @@ function rulesIn(source: string): NonNullable<ProfileFile['rules']> {
   return rules;
 }
 
-/** What the owner of a profile may not have meant, though it can be used; a sentence each. */
+/** Returns, a sentence each, what the owner of a usable profile may not have meant. */
 export function profileNotes(profile: Profile, machine: Machine): string[] {
   const rules = rulesIn(profile.source);
   return [
@@ -33,7 +33,7 @@ export function profileNotes(profile: Profile, machine: Machine): string[] {
 
 const MIB = 1_048_576;
 
-/** bubblewrap is two, the shell is one: measured with pids.max of 3, 4 and 5. */
+/** Two for bubblewrap, one for the shell; measured with pids.max of 3, 4 and 5. */
 const PROCESSES_OF_SANDBOX = 3;
 
 function limitNotes({ limits, sandbox }: Profile, machine: Machine): string[] {
@@ -42,12 +42,14 @@ function limitNotes({ limits, sandbox }: Profile, machine: Machine): string[] {
   const hasPercent = machine.cpus * 100;
   const least = PROCESSES_OF_SANDBOX + 2;
   return [
-    ...(memoryMib > hasMib ? [`memory_mib ${memoryMib} limits nothing: this machine has ${hasMib} MiB`] : []),
+    ...(memoryMib > hasMib ? [`memory_mib ${memoryMib} has no effect: this machine has ${hasMib} MiB`] : []),
     ...(cpuPercent >= hasPercent
-      ? [`cpu_percent ${cpuPercent} limits nothing: all CPUs of this machine are ${hasPercent}`]
+      ? [`cpu_percent ${cpuPercent} has no effect: all CPUs of this machine are ${hasPercent}`]
       : []),
     ...(sandbox !== undefined && processes !== undefined && processes < least
-      ? [`processes ${processes}: a sandbox and its shell take ${PROCESSES_OF_SANDBOX}, so a pipe needs ${least}`]
+      ? [
+          `processes ${processes} is too few for a pipe, which needs ${least}: the sandbox and its shell take ${PROCESSES_OF_SANDBOX}`,
+        ]
       : []),
   ];
 }

@@ -24,17 +24,17 @@ export const OPERATIONS = [
 ] as const;
 export type OperationName = (typeof OPERATIONS)[number];
 
-/** Those that a hub has as well. */
+/** Further operations of a hub. */
 export const FLEET_OPERATIONS = ['list_servers', 'run_on', 'read_run'] as const;
 
 const absolute = (description: string) => Type.String({ pattern: '^/', maxLength: 3000, description });
 
-/** What a file of a profile may say. */
+/** The schema of a profile file. */
 export const profileSchema = Type.Object(
   {
     extends: Type.Optional(
       Type.Union([Type.Literal('full'), Type.Literal('readonly'), Type.Literal('workspace')], {
-        description: 'Built-in profile to begin with. Default: readonly.',
+        description: 'Built-in profile that it extends. Default: readonly.',
       }),
     ),
     description: Type.Optional(Type.String({ maxLength: 300, description: 'What the profile is for.' })),
@@ -50,33 +50,33 @@ export const profileSchema = Type.Object(
           'User to run commands as, when the agent runs as root. Default: agent3-look in readonly, else the user of the agent.',
       }),
     ),
-    directory: Type.Optional(absolute('The directory that commands of a workspace may write to, and begin in.')),
-    network: Type.Optional(Type.Boolean({ description: 'Whether commands have the network of the machine.' })),
+    directory: Type.Optional(absolute('Directory of a workspace: commands start there and may write to it.')),
+    network: Type.Optional(Type.Boolean({ description: 'Whether commands may use the network of the machine.' })),
     hide: Type.Optional(
       Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
         maxItems: 200,
-        description: 'Paths that are hidden as well; ~/ stands for every home, * for part of a name.',
+        description: 'More paths to hide; ~/ is every home, * a part of a name.',
       }),
     ),
     show: Type.Optional(
       Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
         maxItems: 200,
-        description: 'Entries of the built-in list of secrets that are not hidden.',
+        description: 'Entries of the built-in list of secrets to show.',
       }),
     ),
     mask: Type.Optional(
-      Type.Boolean({ description: 'Whether what looks like a secret is masked in answers. Default: not in full.' }),
+      Type.Boolean({ description: 'Whether answers mask what looks like a secret. Default: true, but false in full.' }),
     ),
     notify: Type.Optional(
       Type.Array(Type.Literal('ended'), {
         maxItems: 1,
-        description: 'The owner is notified when a command has ended that continued after its answer.',
+        description: 'Whether to notify the owner when a command ends that continued after its answer.',
       }),
     ),
     rules: Type.Optional(
       Type.Array(ruleSchema, {
         maxItems: 500,
-        description: 'Rules for commands; the first that is about one decides.',
+        description: 'Rules for commands. The first rule that matches decides.',
       }),
     ),
     otherwise: Type.Optional(actionSchema),
@@ -87,24 +87,32 @@ export const profileSchema = Type.Object(
           exec_seconds: Type.Optional(
             Type.Number({
               minimum: 0.1,
-              description: 'Time limit of a command that is not sent with background: true.',
+              description: 'Time limit of a command without background: true, in seconds.',
             }),
           ),
           background_seconds: Type.Optional(
-            Type.Number({ minimum: 0, description: 'Time limit of any other command; 0 forbids the background.' }),
+            Type.Number({ minimum: 0, description: 'Time limit of a background command, in seconds; 0 forbids them.' }),
           ),
-          memory_mib: Type.Optional(Type.Integer({ minimum: 16, description: 'Memory of a command.' })),
-          processes: Type.Optional(Type.Integer({ minimum: 4, description: 'Processes and threads of a command.' })),
-          cpu_percent: Type.Optional(Type.Integer({ minimum: 1, description: 'Of one CPU.' })),
+          memory_mib: Type.Optional(Type.Integer({ minimum: 16, description: 'Memory limit of a command.' })),
+          processes: Type.Optional(
+            Type.Integer({ minimum: 4, description: 'Most processes and threads of a command.' }),
+          ),
+          cpu_percent: Type.Optional(
+            Type.Integer({ minimum: 1, description: 'CPU limit of a command, in percent of one CPU.' }),
+          ),
           cpu_weight: Type.Optional(
-            Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy CPU; others have 100.' }),
+            Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy CPU; other commands have 100.' }),
           ),
           io_weight: Type.Optional(
-            Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy disk; others have 100.' }),
+            Type.Integer({
+              minimum: 1,
+              maximum: 10_000,
+              description: 'Share of a busy disk; other commands have 100.',
+            }),
           ),
-          running: Type.Optional(Type.Integer({ minimum: 1, description: 'Commands at once.' })),
-          file_mib: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of a file that a command writes.' })),
-          core_mib: Type.Optional(Type.Integer({ minimum: 0, description: 'Size of a core dump.' })),
+          running: Type.Optional(Type.Integer({ minimum: 1, description: 'Most commands at once.' })),
+          file_mib: Type.Optional(Type.Integer({ minimum: 1, description: 'Largest file that a command may write.' })),
+          core_mib: Type.Optional(Type.Integer({ minimum: 0, description: 'Largest core dump.' })),
         },
         { additionalProperties: false },
       ),
@@ -119,25 +127,25 @@ type Limits = NonNullable<ProfileFile['limits']>;
 export interface Profile {
   readonly name: string;
   readonly description: string;
-  /** Undefined: every one. */
+  /** Undefined: all operations. */
   readonly operations: readonly string[] | undefined;
-  /** What its file names: see `userOf`. */
+  /** The user that its file names; see `userOf`. */
   readonly user: string | undefined;
   /** Undefined: no sandbox. */
   readonly sandbox:
     | { readonly directory: string | undefined; readonly network: boolean; readonly hidden: readonly string[] }
     | undefined;
   readonly limits: Limits;
-  /** Commands run as they would without a profile: no sandbox, no user, no limits. */
+  /** Commands run as without a profile: no sandbox, user or limits. */
   readonly isPlain: boolean;
-  /** It is what `look` makes of a profile: commands see processes, network and services of the machine, and change nothing. */
+  /** Made by `look`: commands see processes, network and services of the machine, and change nothing. */
   readonly isLook: boolean;
   readonly rules: Ruleset;
   readonly hasRules: boolean;
   readonly mask: boolean;
-  /** The owner is notified when a command of it has ended in the background. */
+  /** Whether to notify the owner when a background command ends. */
   readonly notifiesEnds: boolean;
-  /** What its file states, as JSON: the same as long as it is the same profile. */
+  /** The content of its file, as JSON: equal for equal profiles. */
   readonly source: string;
 }
 
@@ -160,7 +168,7 @@ const FULL: Profile = {
 const READONLY: Profile = {
   ...FULL,
   name: 'readonly',
-  description: 'Looks at everything but secrets, changes nothing, has no network.',
+  description: 'Reads everything but secrets, changes nothing, has no network.',
   sandbox: { directory: undefined, network: false, hidden: SECRETS },
   isPlain: false,
   mask: true,
@@ -173,26 +181,26 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
   workspace: {
     ...READONLY,
     name: 'workspace',
-    description: 'As readonly, with one directory that may be written to.',
+    description: 'Like readonly, with one writable directory.',
   },
 };
 
 /**
- * The user that runs the commands of a profile; undefined for that of the agent. Where nothing may be written to, an
- * agent that `isRoot` has another one for it: the kernel then keeps from it what is root's own, without a list.
+ * Returns the user that runs the commands of a profile; undefined for the user of the agent. For a read-only profile, an
+ * agent that `isRoot` uses another user, so that the kernel protects the files of root.
  */
 export function userOf({ user, sandbox }: Pick<Profile, 'user' | 'sandbox'>, isRoot: boolean): string | undefined {
   if (user !== undefined || !isRoot) return user;
   return sandbox !== undefined && sandbox.directory === undefined ? LOOK_USER : undefined;
 }
 
-/** What changes a file: of no use where no file may be changed. */
+/** Operations that change a file. */
 const WRITES: readonly string[] = ['write_file', 'edit_file', 'undo', 'upload'];
 
-/** Whether the commands and operations of a profile can change no file. */
+/** Returns true when the commands and operations of a profile cannot change files. */
 export const isReadOnly = ({ sandbox }: Profile): boolean => sandbox !== undefined && sandbox.directory === undefined;
 
-/** Whether an operation is of use to a token of a profile: it is allowed, and not refused every time. */
+/** Returns true when a token of a profile can use an operation: it is allowed, and not always refused. */
 export function canUse(profile: Profile, operation: string): boolean {
   return profile.operations?.includes(operation) !== false && !(isReadOnly(profile) && WRITES.includes(operation));
 }
@@ -200,8 +208,8 @@ export function canUse(profile: Profile, operation: string): boolean {
 const looks = new WeakMap<Profile, Profile>();
 
 /**
- * What `look` makes of a profile, the same object for the same profile: the sandbox of `readonly` without network, masks,
- * and all that the profile narrows. Of users, root is no narrower than what `readonly` runs as.
+ * Returns the profile for `look`: the sandbox of `readonly` without network, with masks and all limits of the profile. It
+ * is the same object for the same profile. When the profile runs as root, it uses the user of `readonly`.
  */
 export function lookProfile(profile: Profile): Profile {
   if (profile.isLook) return profile;
@@ -220,7 +228,7 @@ export function lookProfile(profile: Profile): Profile {
   return look;
 }
 
-/** A profile as its file states it, on top of the built-in one it extends; or why it cannot be, in sentences. */
+/** Makes a profile from its file and the built-in one that it extends. Returns sentences about faults otherwise. */
 export function profileOf(name: string, file: ProfileFile): Profile | readonly string[] {
   const base = BUILT_IN[file.extends ?? 'readonly'];
   const faults = faultsOf(file, base);
@@ -249,7 +257,7 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
   };
 }
 
-/** What the built-in profile says, with what holds beside it. */
+/** Describes a profile by its built-in one and its own limits. */
 function describe({ description }: Profile, { rules = [], otherwise = 'allow', limits }: ProfileFile): string {
   const within = [
     ...(rules.length > 0 || otherwise !== 'allow' ? ['rules'] : []),
@@ -261,20 +269,20 @@ function describe({ description }: Profile, { rules = [], otherwise = 'allow', l
 function faultsOf(file: ProfileFile, base: Profile): string[] {
   const faults: string[] = [];
   if (base.name === 'workspace' && file.directory === undefined) {
-    faults.push('a workspace needs its directory: directory = "/srv/app"');
+    faults.push('a workspace needs a directory, such as directory = "/srv/app"');
   }
   if (base.name !== 'workspace' && file.directory !== undefined) {
-    faults.push('directory belongs to extends = "workspace"');
+    faults.push('directory needs extends = "workspace"');
   }
   const misplaced = file.directory === undefined ? undefined : directoryFault(file.directory);
   if (misplaced !== undefined) faults.push(misplaced);
   if (base.sandbox === undefined && (file.network ?? file.hide ?? file.show) !== undefined) {
-    faults.push('network, hide and show belong to extends = "readonly" or "workspace"');
+    faults.push('network, hide and show need extends = "readonly" or "workspace"');
   }
   const own = file.show?.find((path) => OWN.includes(path));
-  if (own !== undefined) faults.push(`show ${own}: these are the agent's own settings and records, which stay hidden`);
+  if (own !== undefined) faults.push(`show ${own}: the agent's own settings and records stay hidden`);
   const unknown = file.show?.find((path) => !SECRETS.includes(path));
   if (unknown !== undefined)
-    faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
+    faults.push(`show ${unknown}: it is not in the built-in list (agent3 profile list --hidden)`);
   return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule))];
 }

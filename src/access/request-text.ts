@@ -1,6 +1,6 @@
 /**
- * The fields of an approval request in the order of its digest. Imports nothing: the owner's page computes the digest from
- * what it shows.
+ * The fields of an approval request, in the order of its digest. Imports nothing, because the owner's page also uses it
+ * to compute the digest from what it shows.
  */
 export const REQUEST_FIELDS = [
   'server',
@@ -29,7 +29,7 @@ export const REQUEST_FIELDS = [
 
 export type RequestField = (typeof REQUEST_FIELDS)[number];
 
-/** The text whose SHA-256 is the digest of a request. */
+/** Returns the text whose SHA-256 is the digest of a request. */
 export function requestText(request: Readonly<Partial<Record<RequestField, unknown>>>): string {
   const fields = REQUEST_FIELDS.map((name) => {
     const value = request[name];

@@ -1,7 +1,7 @@
 /** The agent's own: tokens, profiles and decisions, logs and the record. */
 export const OWN: readonly string[] = ['/etc/agent3', '/var/log/agent3'];
 
-/** Users and passwords, and what passwd(1) and PAM write before it takes their place. */
+/** Users and passwords, with the temporary files of passwd(1) and PAM. */
 const USERS = `
   /etc/shadow* /etc/gshadow* /etc/shadow /etc/shadow+ /etc/nshadow /etc/gshadow /etc/gshadow+ /etc/ngshadow
   /etc/security/opasswd /etc/tcb /etc/sudoers /etc/sudoers.d /etc/doas.conf /var/lib/opiekeys /etc/yubico
@@ -172,7 +172,7 @@ const HOME_BROWSERS = `
   ~/.local/share/torbrowser ~/.config/puppeteer ~/snap/firefox ~/snap/chromium ~/.config/google-chrome
   ~/.config/google-chrome-* ~/.config/microsoft-edge ~/.config/microsoft-edge-*`;
 
-/** Histories, in a home: passwords are typed into the wrong window. The commonest by name, where a home may not be listed. */
+/** Histories, in a home, which may have mistyped passwords. The most common by name, for a home that may not be listed. */
 const HOME_HISTORIES = `
   ~/.*_history ~/.bash_history ~/.zsh_history ~/.sh_history ~/.ash_history ~/.python_history ~/.mysql_history
   ~/.psql_history ~/.sqlite_history ~/.rediscli_history ~/.node_repl_history ~/.*_history-* ~/.histfile ~/.zhistory
@@ -183,9 +183,9 @@ const HOME_HISTORIES = `
   ~/.local/share/Trash ~/.history`;
 
 /**
- * Secrets of a server, which a profile with a sandbox does not show: `~/` is every home, `*` a part of a name. Each that
- * exists is a mount for every command; what does not exist costs next to nothing. What is hidden as a whole is of use to
- * nobody who only looks: settings that may hold a password among others are left to their modes.
+ * Secrets of a server, which a sandbox hides: `~/` is every home, `*` a part of a name. Each existing one costs a mount
+ * for every command; a missing one costs almost nothing. The list has only what is useless to a reader as a whole.
+ * Settings that may have a password among other things are protected by their modes alone.
  *
  * Collected from the programs' manuals, and from these lists (November 2026): firejail `etc/inc/disable-common.inc`,
  * `disable-passwdmgr.inc` and `disable-programs.inc`; AppArmor `abstractions/private-files-strict`; PEASS-ng

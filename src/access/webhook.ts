@@ -4,22 +4,22 @@ import { describeErrno } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { webhookKey } from '../lib/token.ts';
 
-/** A receiver that does not take a message is tried again after these. */
+/** Waits before each retry, when the receiver does not accept a message. */
 const PAUSES_MS = [1000, 5000, 25_000];
 const TIMEOUT_MS = 5000;
-/** Messages under way at once; more are dropped, and the owner hears of it. */
+/** Most messages in transit. More are dropped and logged. */
 const MAX_UNDER_WAY = 32;
 
-/** Who is told, and what the messages are signed with. */
+/** The receiver, and the key that signs the messages. */
 interface NotifyTarget {
   readonly url: string;
   readonly secret: string;
 }
 
-/** Sends a message about something. */
+/** Sends a notification. */
 export type SendNotification = (type: string, data: Readonly<Record<string, unknown>>) => void;
 
-/** The ways in which the owner hears of what happens. */
+/** The channels that notify the owner. */
 export class Notifications {
   readonly #ways: SendNotification[] = [];
 
@@ -27,7 +27,7 @@ export class Notifications {
     this.#ways.push(way);
   }
 
-  /** Whether anybody hears. */
+  /** Whether there is any channel. */
   get isHeard(): boolean {
     return this.#ways.length > 0;
   }
@@ -38,15 +38,15 @@ export class Notifications {
 }
 
 /**
- * Sends messages to `url`: JSON by POST, signed as Standard Webhooks say, with HMAC-SHA256 of `id.timestamp.body` by the
- * key that `secret` stands for.
+ * Sends messages to `url`: JSON by POST, signed as in Standard Webhooks, with HMAC-SHA256 of `id.timestamp.body` and the
+ * key of `secret`.
  */
 export function webhook({ url, secret }: NotifyTarget, logger: Logger): SendNotification {
   const key = webhookKey(secret) ?? Buffer.from(secret);
   let underWay = 0;
   return (type, data) => {
     if (underWay >= MAX_UNDER_WAY) {
-      logger.warn({ type }, 'too many notifications are under way: this one was dropped');
+      logger.warn({ type }, 'too many notifications are in transit, so this one was dropped');
       return;
     }
     underWay++;
@@ -61,14 +61,14 @@ async function send(url: string, key: Uint8Array, body: string, logger: Logger):
     const fault = await post(url, key, id, body);
     if (fault === undefined) return;
     if (pause === undefined) {
-      logger.warn({ fault }, 'AGENT3_NOTIFY_URL did not take a notification');
+      logger.warn({ fault }, 'AGENT3_NOTIFY_URL did not accept a notification');
       return;
     }
     await delay(pause);
   }
 }
 
-/** Undefined when the receiver has taken it. */
+/** Returns why the receiver did not accept it; undefined when it did. */
 async function post(url: string, key: Uint8Array, id: string, body: string): Promise<string | undefined> {
   const timestamp = String(Math.floor(Date.now() / 1000));
   const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');

@@ -98,8 +98,8 @@ describe('an allowance', () => {
     expect(allowances.end('a', 'ended by Anna')).toBe(true);
     pass(300);
     now.clock -= 300 * MINUTE;
-    expect(allowances.faultOf(allowance())).toBe('it has made an allowance before');
-    expect(allowances.faultOf(allowance({ id: 'b' }))).toBe('it has made an allowance before');
+    expect(allowances.faultOf(allowance())).toBe('this order was already used');
+    expect(allowances.faultOf(allowance({ id: 'b' }))).toBe('this order was already used');
     expect(allowances.faultOf(allowance({ id: 'b', nonce: 'of b' }))).toBeUndefined();
   });
 
@@ -128,7 +128,7 @@ describe('an allowance', () => {
     ],
     [
       'its token',
-      'its token or its profile is gone',
+      'its token or its profile was removed',
       (now) => {
         now.profile = undefined;
       },
@@ -160,7 +160,7 @@ describe('an allowance', () => {
 
   test('cannot begin for what would end it at once', () => {
     const { allowances, allowance, now } = open();
-    expect(allowances.faultOf(allowance({ until: now.clock }))).toBe('the time that it allows is over');
+    expect(allowances.faultOf(allowance({ until: now.clock }))).toBe('its time has already ended');
     expect(allowances.faultOf(allowance({ rule_sha256: 'f'.repeat(64) }))).toBe('the profile of its token was changed');
   });
 });

@@ -107,7 +107,7 @@ test.each([
   const shown = describeRequest(request({ cmd, env: { A: `${cmd};` } }), 120);
   expect(shown).toContain(`1 │ ${written}\n`);
   expect(shown).toContain(`1 │ A=${written};\n`);
-  expect(shown).toContain('  note: letters that are written from right to left');
+  expect(shown).toContain('  note: right-to-left letters');
 });
 
 test.each(['echo "مرحبا بكم"', 'mkdir שלום', "git commit -m 'שלום עולם'"])(
@@ -115,7 +115,7 @@ test.each(['echo "مرحبا بكم"', 'mkdir שלום', "git commit -m 'שלו�
   (cmd) => {
     const shown = describeRequest(request({ cmd }), 120);
     expect(shown).toContain(`1 │ ${cmd}\n`);
-    expect(shown).toContain('  note: letters that are written from right to left');
+    expect(shown).toContain('  note: right-to-left letters');
   },
 );
 
@@ -125,7 +125,7 @@ test.each([
   0x223c, 0xff08, 0xff5b, 0x203a, 0x2039, 0x2236, 0xff0e, 0xff1d, 0x61b,
 ])('a sign that looks like one of a shell is noted: %i', (point) => {
   const shown = describeRequest(request({ cmd: `echo a ${String.fromCodePoint(point)} rm b` }), 120);
-  expect(shown).toContain(`  note: signs that look like those of a shell: \\u{${point.toString(16)}}\n`);
+  expect(shown).toContain(`  note: characters that look like those of a shell: \\u{${point.toString(16)}}\n`);
 });
 
 test.each([

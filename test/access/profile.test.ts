@@ -71,7 +71,7 @@ describe('a workspace may not be in', () => {
     ...['/root/.ssh', '/home/anna/.ssh', '/srv/app/.ssh', '/home/anna/.ssh/keys'],
   ];
   test.each(system)('%s', (directory) => {
-    expect(faultsOf(directory)).toEqual([expect.stringMatching(/holds the system/)]);
+    expect(faultsOf(directory)).toEqual([expect.stringMatching(/belongs to the system/)]);
   });
 });
 

@@ -427,7 +427,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await agent3(['token', 'revoke', 'leaving'], access);
     const { code, stderr } = await run;
     expect(code).toBe(255);
-    expect(stderr).toContain('This token has ended or was taken away');
+    expect(stderr).toContain('This token has ended or was revoked');
     expect(stderr).toContain('A command that still waited for approval was not run');
     expect(stderr).not.toContain('the command continues');
     await eventually('nobody is asked any more', async () => (await listed()).length === 0);
@@ -507,7 +507,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const ofLong = () => notices.find(({ body: text }) => text.includes(long));
     await eventually('the notice of a long one came', () => ofLong() !== undefined);
     expect(JSON.parse(ofLong()?.body ?? '{}').data).toMatchObject({
-      not_shown: expect.stringMatching(/agent3 approval show \S+ shows all of it/),
+      not_shown: expect.stringMatching(/To see all of it: agent3 approval show \S+$/),
       approve: `agent3 approval approve ${long}`,
     });
   });

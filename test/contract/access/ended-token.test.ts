@@ -74,7 +74,7 @@ test('a call that is under way when its token ends says what was begun, and the 
   const [ran, typed] = [await running, await typing];
   expect(ran).toMatchObject({ status: 403, body: { error: 'Unauthorized' } });
   expect(ran.body.message).toMatch(
-    /^This token has ended or was taken away by now, so the answer is withheld: its command was started, and was not stopped by that \(session [0-9a-f-]{36}\)\. Ask/,
+    /^This token has ended or was revoked by now, so the answer is withheld: its command was started, and was not stopped by that \(session [0-9a-f-]{36}\)\. Ask/,
   );
   expect(ran.text).not.toContain('secret');
   expect(existsSync(directory.join('ended'))).toBe(true);

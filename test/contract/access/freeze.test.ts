@@ -330,7 +330,7 @@ describe.if(isRoot)('a frozen server', () => {
   test('takes nobody else for its owner', async () => {
     chmodSync(APPROVALS, 0o777);
     const { code, stderr } = await agent3(['freeze'], env);
-    expect([code, stderr]).toEqual([1, expect.stringContaining('others than root may write to')]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('users other than root may write to')]);
     writeFileSync(`${APPROVALS}/frozen`, JSON.stringify({ freezes: [{ since: 1, by: 'x', reason: 'x' }] }));
     expect((await agent.call('shell', { cmd: 'true' })).status).toBe(200);
     chmodSync(APPROVALS, 0o750);

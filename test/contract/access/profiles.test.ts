@@ -230,13 +230,13 @@ describe('agent3 profile', () => {
     ['an unknown name', 'colour = "red"', 'there is no colour; a profile has extends, description'],
     ['an unknown base', 'extends = "root"', 'extends must be'],
     ['an unknown operation', 'operations = ["shell", "format"]', 'operations.1 must be'],
-    ['a workspace without its directory', 'extends = "workspace"', 'a workspace needs its directory'],
-    ['a workspace that is the system', 'extends = "workspace"\ndirectory = "/etc/app"', 'holds the system'],
+    ['a workspace without its directory', 'extends = "workspace"', 'a workspace needs a directory'],
+    ['a workspace that is the system', 'extends = "workspace"\ndirectory = "/etc/app"', 'belongs to the system'],
     ['a workspace with a way out', 'extends = "workspace"\ndirectory = "/srv/../etc"', 'write it as /etc'],
-    ['a directory of no workspace', 'directory = "/srv/app"', 'belongs to extends = "workspace"'],
-    ['a network of full', 'extends = "full"\nnetwork = true', 'network, hide and show belong to'],
+    ['a directory of no workspace', 'directory = "/srv/app"', 'directory needs extends = "workspace"'],
+    ['a network of full', 'extends = "full"\nnetwork = true', 'network, hide and show need'],
     ['a look at the agent’s own', 'show = ["/etc/agent3"]', "the agent's own settings"],
-    ['a secret that is none', 'show = ["/etc/passwd"]', 'no entry of the built-in list'],
+    ['a secret that is none', 'show = ["/etc/passwd"]', 'not in the built-in list'],
     ['a rule that does nothing known', '[[rules]]\naction = "refuse"', 'rule 1: action must be'],
     ['a rule with an unknown name', '[[rules]]\naction = "deny"\ncmd = "rm"', 'rule 1: there is no cmd'],
     ['an unknown limit', '[limits]\nruning = 4', 'there is no limits.runing; limits has exec_seconds, '],
@@ -272,7 +272,7 @@ describe('agent3 profile', () => {
   });
 
   test.each([
-    ['ok.yaml', 0o644, 'ends with .toml or .json'],
+    ['ok.yaml', 0o644, 'must end with .toml or .json'],
     ['ok.toml', 0o666, 'others than its owner may write to it (mode 0666): chmod go-w'],
     ['ok.json', 0o664, '(mode 0664)'],
   ])('refuses %s of mode %i', async (name, mode, told) => {
@@ -353,7 +353,7 @@ describe('agent3 profile', () => {
     expect(text.length).toBeLessThan(2048);
     expect((body as unknown as { profile: unknown }).profile).toEqual({
       name: 'app',
-      description: expect.stringContaining('one directory that may be written to'),
+      description: expect.stringContaining('one writable directory'),
       has_rules: false,
       writable: ['/srv/app'],
       network: false,

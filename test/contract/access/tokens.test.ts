@@ -156,7 +156,7 @@ describe('a token of the file', () => {
       expect(JSON.parse(data)).toEqual({
         status: 403,
         error: 'Unauthorized',
-        message: expect.stringContaining('This token has ended or was taken away'),
+        message: expect.stringContaining('This token has ended or was revoked'),
       });
     }
     // 1 s, and as much for a busy machine: it was 10 s and more.
@@ -234,9 +234,9 @@ describe('the file', () => {
     writeFileSync(path, '{"version":1,"tokens":[{"name":"X"}]}');
     await using started = await startAgent({ AGENT3_TOKENS_FILE: path });
     expect((await started.shell({ cmd: 'echo on' })).stdout).toBe('on\n');
-    const told = await started.log.find('the file', ({ fault }) => String(fault).includes('is no file of tokens'));
+    const told = await started.log.find('the file', ({ fault }) => String(fault).includes('is not a file of tokens'));
     expect(told).toMatchObject({
-      msg: 'the file of tokens cannot be used: only that of the settings works',
+      msg: 'the file of tokens cannot be used: only the token of the settings works',
     });
     const asAnna = async () => {
       const headers = { 'x-auth-token': stdout.trim() };

@@ -264,8 +264,8 @@ describe.skipIf(!canTry)('the directory of a workspace', () => {
   });
 
   test.each([
-    ['inner', ' lies in '],
-    ['outer', 'in its directory '],
+    ['inner', ' is inside '],
+    ['outer', ' contains '],
     ['mounted', 'by a mount'],
     ['elsewhere', 'by a mount'],
     ['unlike1', 'hide and show the same in both'],

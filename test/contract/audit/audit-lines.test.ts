@@ -152,7 +152,7 @@ describe('the record has', () => {
     }
     expect(linesOf(path).filter(({ event }) => event === 'login')).toMatchObject([
       { what: 'a token that has ended', token: expect.stringMatching(/^ended#/) },
-      { what: 'a token from an address that is not its', token: expect.stringMatching(/^elsewhere#/) },
+      { what: 'a token from an address that it does not allow', token: expect.stringMatching(/^elsewhere#/) },
       { what: 'a wrong token' },
     ]);
   });

@@ -172,7 +172,10 @@ describe('agent3 cp', () => {
   });
 
   test('says what is wrong with its arguments', async () => {
-    expect(await cp('/a', '/b')).toMatchObject({ code: 2, stderr: expect.stringContaining('one path must be on an agent') });
+    expect(await cp('/a', '/b')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('one path must be on an agent'),
+    });
     expect(await cp(':/a', ':/b')).toMatchObject({ code: 2 });
     expect(await cp('/a', ':b')).toMatchObject({ code: 2, stderr: expect.stringContaining('absolute') });
     const refused = await agent3(['cp', '/etc/hostname', ':/tmp/x'], {

@@ -254,7 +254,7 @@ describe('a failure of exec itself is 255 and one line that says what to do:', (
     using other = Bun.serve({ port: 0, fetch: () => new Response('<html>') });
     await fails(['--url', `http://127.0.0.1:${other.port}`, 'true'], {}, /is not Agent3/);
     using mover = Bun.serve({ port: 0, fetch: () => Response.redirect('https://elsewhere.example/') });
-    await fails(['--url', `http://127.0.0.1:${mover.port}`, 'true'], {}, /points to https:\/\/elsewhere\.example\//);
+    await fails(['--url', `http://127.0.0.1:${mover.port}`, 'true'], {}, /redirects to https:\/\/elsewhere\.example\//);
   });
 
   test.concurrent('a certificate that is not trusted; one of an own CA can be', async () => {

@@ -370,7 +370,12 @@ describe('agent3 connect', () => {
   });
 
   test.each([
-    ['another key than the agent has', { AGENT3_GRANT_KEY: 'k'.repeat(40) }, 1, 'the AGENT3_GRANT_KEY of the running agent'],
+    [
+      'another key than the agent has',
+      { AGENT3_GRANT_KEY: 'k'.repeat(40) },
+      1,
+      'the AGENT3_GRANT_KEY of the running agent',
+    ],
     ['a key that the agent would refuse', { AGENT3_GRANT_KEY: 'short' }, 1, 'at least 32 characters'],
     ['a URL that the agent would refuse', { AGENT3_PUBLIC_URL: 'https://a.example/path' }, 1, 'AGENT3_PUBLIC_URL'],
     ['nobody to answer', {}, 2, 'add --yes'],
@@ -387,7 +392,10 @@ describe('agent3 connect', () => {
   test('names what an agent that was started by hand needs', async () => {
     const { AGENT3_TOKENS_FILE: _, ...without } = server.settings;
     const run = await agent3(['connect', '--client', 'other'], without);
-    expect([run.code, run.stderr]).toEqual([1, expect.stringMatching(/set .*AGENT3_TOKENS_FILE here and for the agent/)]);
+    expect([run.code, run.stderr]).toEqual([
+      1,
+      expect.stringMatching(/set .*AGENT3_TOKENS_FILE here and for the agent/),
+    ]);
   });
 
   test('needs a public URL', async () => {

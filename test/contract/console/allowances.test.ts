@@ -163,7 +163,7 @@ describe.skipIf(!canTry)('an allowance', () => {
       [{ profile: 'full' }, 'the rule that asks is another one, or was changed'],
       [{ cwd: '/tmp' }, 'it is about another directory'],
       [{ digest: 'b'.repeat(64) }, 'what it is about waits no more, or is not what was shown'],
-      [{ until: signed.at - 1 }, 'the time that it allows is over'],
+      [{ until: signed.at - 1 }, 'its time has already ended'],
     ] as const)
       expect(await allow({ ...signed, ...newOrder(), ...change })).toMatchObject({ state: 'refused', why });
     expect(await result(files.leave({ ...signed, ...newOrder() }))).toMatchObject({

@@ -65,7 +65,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console link', () => {
 
   test('makes no link to a console that the installation has left out', async () => {
     expect(await installed(null, 'https://a.example:8443')).toBe(
-      'agent3: the installation has no console. To add it: sudo agent3 install --console\n',
+      'agent3: the console is not installed. To add it: sudo agent3 install --console\n',
     );
   });
 

@@ -299,7 +299,7 @@ describe.skipIf(!canTry)('the console', () => {
       expect((await server.call('link', look)).body).toEqual({ state: 'over' });
     expect((await server.call('link', { link: body.link, name: 'x' })).status).toBe(400);
     const moved = new LinkTerminal({ ...server.settings, AGENT3_CONSOLE_ORIGIN: 'https://elsewhere.example' });
-    await moved.find(/(removes the passkey of before\. Continue\? \[y\/N\])/);
+    await moved.find(/(removes the old passkey\. Continue\? \[y\/N\])/);
     moved.type('n\n');
     expect(await moved.exited).toBe(1);
     await moved.find(/(nothing was changed)/);

@@ -101,7 +101,7 @@ describe.skipIf(process.geteuid?.() !== 0)('tokens from the console', () => {
     const older = { ...newOrder(), ...scope, kind: 'change-token', profile: 'full' } as const;
     const newer = { ...newOrder(older.at + 1), ...scope, kind: 'change-token', profile: 'readonly' } as const;
     expect(await leave(newer)).toMatchObject({ state: 'done' });
-    expect(await leave(older)).toMatchObject(refused('an order that was made later'));
+    expect(await leave(older)).toMatchObject(refused('a later order'));
     expect(readTokens(TOKENS)).toMatchObject([{ profile: 'readonly' }]);
   });
 
@@ -142,7 +142,7 @@ describe.skipIf(process.geteuid?.() !== 0)('tokens from the console', () => {
     await eventually('it works no more', async () => (await statusOf(secret)) === 403);
     // Its answer is forgotten, as after many others.
     rmSync(`${files.answers}/order-${create.id}.json`);
-    expect(await leave(create)).toMatchObject(refused('an order that was made later'));
+    expect(await leave(create)).toMatchObject(refused('a later order'));
     const again = { ...create, id: crypto.randomUUID() };
     expect(await leave(again, files.phone, create)).toMatchObject({ state: 'refused' });
     expect(await statusOf(secret)).toBe(403);
