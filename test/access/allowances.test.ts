@@ -78,7 +78,7 @@ describe('an allowance', () => {
     expect(allowances.all()).toMatchObject([{ uses: 2 }]);
     pass(0.1);
     expect(isHeld()).toBe(false);
-    expect(ends).toEqual(['a: its time is over']);
+    expect(ends).toEqual(['a: its time has ended']);
   });
 
   test('attack: a clock that is moved back gives it no more time', () => {

@@ -82,7 +82,7 @@ test.each([
 
 test('words of two scripts are noted', () => {
   expect(describeRequest(request({ cmd: 'cat /etc/p\u0430sswd' }), 80)).toContain(
-    '  note: letters of several scripts, which can look alike: p\\u{430}sswd\n',
+    '  note: letters of several scripts, which can look the same: p\\u{430}sswd\n',
   );
   expect(describeRequest(request({ cmd: 'echo привет, grüße' }), 80)).not.toContain('note:');
 });

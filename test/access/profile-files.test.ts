@@ -114,7 +114,7 @@ test('a file whose name is that of a built-in profile, or no profile’s at all,
   expect(faulty.map(({ path, faults }) => [path.slice(place.path.length + 1), faults[0]])).toEqual([
     ['App.TOML', 'the name of a profile file must end with .toml or .json'],
     ['app.yaml', 'the name of a profile file must end with .toml or .json'],
-    ['full.toml', 'full is the name of a built-in profile: name the file otherwise, and say extends = "full" in it'],
+    ['full.toml', 'full is the name of a built-in profile: rename the file, and write extends = "full" in it'],
   ]);
   expect([...profiles.keys()]).toEqual(['full', 'readonly']);
 });

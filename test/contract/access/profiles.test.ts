@@ -305,7 +305,7 @@ describe('agent3 profile', () => {
       lines: [
         '✓ odd',
         expect.stringMatching(/^ {2}note: rule 1: writes "etc\/passwd" fits only what is written like this too/),
-        expect.stringMatching(/^ {2}note: cpu_percent 1000000 limits nothing/),
+        expect.stringMatching(/^ {2}note: cpu_percent 1000000 has no effect/),
         '',
       ],
     });
