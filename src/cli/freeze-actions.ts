@@ -3,7 +3,7 @@ import type { RootActions } from '../console/obey.ts';
 import { describeUnwritten, freezeServer, thawServer } from '../install/freezing.ts';
 
 const DECISIONS =
-  'the agent has no directory of decisions. Set AGENT3_APPROVALS_DIR to one of root that nobody else may write to, and restart the agent';
+  'the agent has no directory of decisions. Set AGENT3_APPROVALS_DIR to a directory that only root may write to, and restart the agent';
 
 /**
  * How root freezes and thaws by an order. `decisions` is the directory that it writes to, `origin` where the agent listens;

@@ -9,9 +9,9 @@ import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { freezeActions } from './freeze-actions.ts';
 
-/** Obeys as root what the agent has left of its hub. Exits with the reason when it cannot. */
+/** Obeys, as root, the orders of the hub that the agent has left. Exits with the reason when it cannot. */
 export async function obeyHub(): Promise<void> {
-  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, 'only root obeys: sudo agent3 console obey --hub');
+  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, 'only root may do this: sudo agent3 console obey --hub');
   const environment = processEnvironment();
   const directory = environment['AGENT3_HUB_ORDERS_DIR'] || PATHS.hubOrders;
   const decisions = environment['AGENT3_APPROVALS_DIR'] || PATHS.approvals;
@@ -19,7 +19,7 @@ export async function obeyHub(): Promise<void> {
   try {
     await obeyHubOrders({
       ...rootHere(undefined, decisions, origin),
-      // Nothing is believed of its owner, who is the user of the agent: what counts is signed.
+      // The user of the agent owns it, so only what is signed is trusted.
       place: { console: dirname(directory), name: basename(directory), stranger: undefined },
       answers: environment['AGENT3_CONSOLE_ANSWERS'] || CONSOLE_SETTINGS.AGENT3_CONSOLE_ANSWERS.schema.default,
       tell: (line) => void process.stdout.write(`${line}\n`),
@@ -30,7 +30,7 @@ export async function obeyHub(): Promise<void> {
   }
 }
 
-/** Obeys the order with this id in the message on standard input, for an agent that is no service, and writes what became of it. */
+/** Obeys the order with this id on standard input, for an agent that is no service, and prints the result. */
 export async function obeyHubMessage(id: string): Promise<void> {
   const decisions = processEnvironment()['AGENT3_APPROVALS_DIR'] || undefined;
   const message = Buffer.from(await Bun.stdin.text(), 'base64');

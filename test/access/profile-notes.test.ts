@@ -14,7 +14,10 @@ describe('a note tells of', () => {
   const rows: readonly [file: ProfileFile, told: string][] = [
     [{ limits: { memory_mib: 2049 } }, 'memory_mib 2049 has no effect: this machine has 2048 MiB'],
     [{ limits: { cpu_percent: 200 } }, 'cpu_percent 200 has no effect: all CPUs of this machine are 200'],
-    [{ limits: { processes: 4 } }, 'processes 4 is too few for a pipe, which needs 5: the sandbox and its shell take 3'],
+    [
+      { limits: { processes: 4 } },
+      'processes 4 is too few for a pipe, which needs 5: the sandbox and its shell take 3',
+    ],
     [
       { rules: [{ action: 'confirm', command: 'systemctl', arguments: 'restart nginx' }] },
       'rule 1: arguments "restart nginx" is one argument with a space in it: if several are meant, write arguments = ["restart","nginx"]',
