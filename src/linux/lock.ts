@@ -3,8 +3,8 @@ import { tryLock } from './libc.ts';
 import { readProcFile } from './proc.ts';
 
 /*
- * Nobody waits without end for a lock: a command of the same user can open the file, and hold it for as long as it runs.
- * Sandboxes do not see these files. Who finds a lock taken says by whom.
+ * Every wait for a lock has a limit: a command of the same user can open the file, and hold it for as long as it runs.
+ * Sandboxes do not see these files. A caller that finds a lock taken reports its holder.
  */
 
 const LOOK_MS = 20;

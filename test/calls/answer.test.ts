@@ -90,7 +90,7 @@ describe('a page of one stream', () => {
     });
   });
 
-  test('says where it goes on while there is more', () => {
+  test('says where it continues while there is more', () => {
     expect(lean({ truncated: true, next_offset: 3, eof: false, stdout_bytes: 9 })).toEqual({
       stdout: 'hi\n',
       exit_code: 0,

@@ -30,7 +30,7 @@ describe('a part of a stream', () => {
     }
   });
 
-  test('keeps the bytes beside a secret as they are', async () => {
+  test('keeps the bytes around a secret as they are', async () => {
     const bytes = Buffer.concat([
       Buffer.from([0xff, 0xc3]),
       Buffer.from('😀 password=hünter22😀 x'),
@@ -55,7 +55,7 @@ describe('a part of a stream', () => {
   });
 });
 
-test('lines are masked for what stands around them', async () => {
+test('lines are masked with their surroundings', async () => {
   const text = 'x\n-----BEGIN PRIVATE KEY-----\nQUJD\n\nREVG\n-----END PRIVATE KEY-----\npassword:\n  hunter22\ny\n';
   const lines = (from: string, to: string): Promise<string[]> => {
     const [start, end] = [text.indexOf(from), text.indexOf(to)];
@@ -79,7 +79,7 @@ describe('a long text', () => {
   ];
 
   test.each(secrets.map((secret) => [secret.slice(0, 30), secret]))(
-    'with %s is masked as a short one, wherever it stands',
+    'with %s is masked as a short one, wherever it is',
     async (_name, secret) => {
       // Around the edges of the windows that it is looked at in.
       for (const at of [16_384, 32_768].flatMap((edge) => [-3000, -50, -20, -5, -1, 0, 1, 5].map((by) => edge + by))) {
@@ -102,7 +102,7 @@ describe('a long text', () => {
 describe('a mark', () => {
   const text = 'pwd=abc pwd=abc pwd=a-long-password-it-is pwd=abc';
 
-  test('tells the kind as long as there is room, else nothing', async () => {
+  test('names the kind as long as there is room, else nothing', async () => {
     const masked = (spare: number): Promise<string> => {
       const masker = new Masker(KNOWN);
       masker.allow(spare);

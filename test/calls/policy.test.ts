@@ -120,7 +120,7 @@ describe('an answer', () => {
     expect(withForbidden(messageOf(advice), BUILT_IN.full)).toEqual({ message: advice.text });
   });
 
-  test('says nothing of an operation whose name only stands in its text', () => {
+  test('says nothing of an operation whose name is only in its text', () => {
     const message = 'Unknown argument "kill_session". It was ignored.';
     expect(withForbidden(messageOf(message), profile)).toEqual({ message });
     expect(withForbidden(messageOf(undefined), profile)).toEqual({});

@@ -40,7 +40,7 @@ describe('an answer', () => {
     expect(tail.text.endsWith('a'.repeat(92_160))).toBe(true);
   });
 
-  test('gives standard error a quarter when both are long, and all that is left when it alone is', () => {
+  test('leaves standard error a quarter when both are long, and all that is left when it alone is', () => {
     const both = fitStreams(sourceOf(fill(200_000)), sourceOf(fill(200_000)), budget, 'tail');
     expect(both.stderr.omitted?.bytes).toBe(200_000 - 23_040);
     expect(both.stdout.omitted?.bytes).toBe(200_000 - 69_120);
@@ -55,7 +55,7 @@ describe('an answer', () => {
     expect(jsonChars(stdout.text)).toBeGreaterThan(98_000);
   });
 
-  test('always fits, is made of the stream and tells exactly what is missing, for any bytes and budgets', () => {
+  test('always fits, is made of the stream and says exactly what is missing, for any bytes and budgets', () => {
     const size = fc.record({ bytes: fc.integer({ min: 0, max: 200 }), chars: fc.integer({ min: 400, max: 900 }) });
     fc.assert(
       fc.property(anyBytes, anyBytes, size, fc.constantFrom<Keep>('both', 'head', 'tail'), (out, err, share, keep) => {

@@ -8,7 +8,7 @@ function start(script: string): Helper {
 }
 
 describe('a script of the agent', () => {
-  test('answers, and then gives bytes, however they come', async () => {
+  test('answers, and then returns bytes, however they come', async () => {
     await using helper = start(`printf 'a b\\0'; sleep 0.05; printf 'c'; sleep 0.05; printf '\\0\\0rest'`);
     expect([await helper.answer(), await helper.answer(), await helper.answer()]).toEqual(['a b', 'c', '']);
     expect(await helper.ended()).toBe(0);

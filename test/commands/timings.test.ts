@@ -70,7 +70,7 @@ describe('when a command wrote what', () => {
     expect(marksOf(session).at(-1)?.stdout).toBe(8);
   });
 
-  test('goes on under the next agent, behind what the one before has kept', async () => {
+  test('continues under the next agent, after what the one before has kept', async () => {
     using place = new TemporaryDirectory();
     const session = begun(place, 60_000, 'pipe');
     const [first, next] = [new Timings(systemClock), new Timings(systemClock)];

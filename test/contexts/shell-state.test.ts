@@ -56,7 +56,7 @@ describe('a state', () => {
     expect(parseStates(text).map(({ cwd }) => cwd)).toEqual(['/first', '/last']);
   });
 
-  test('is complete, or is none', () => {
+  test('is complete, or not there', () => {
     expect(parseStates('[\0d/usr\0vdeclare -- x="1"\n\0')).toEqual([]);
     expect(parseStates(`${file('d/')}[\0d/usr\0`).map(({ cwd }) => cwd)).toEqual(['/']);
     expect(parseStates('')).toEqual([]);

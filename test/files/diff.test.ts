@@ -45,7 +45,7 @@ describe('a difference', () => {
     );
   });
 
-  test('tells of files that come, go and are empty, and of line ends', async () => {
+  test('describes files that come, go and are empty, and of line ends', async () => {
     expect(await diff(undefined, 'a\n')).toBe('@@ -0,0 +1,1 @@\n+a\n');
     expect(await diff('a\n', undefined)).toBe('@@ -1,1 +0,0 @@\n-a\n');
     expect(await diff(undefined, '')).toBe('no file → 0 bytes\n');

@@ -93,7 +93,7 @@ describe('edits', () => {
     expect(await edited('x', { old: 'x', new: "$& $1 $' \\n" })).toBe("$& $1 $' \\n");
   });
 
-  test('say how often and where a text stands, and name ten places at most', async () => {
+  test('say how often and where a text occurs, and name ten places at most', async () => {
     await expect(edited('x\n'.repeat(30), { old: 'x', new: 'y' })).rejects.toThrow(
       '30 times: lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and others. Send more of the text around it, or all: true.',
     );
@@ -106,7 +106,7 @@ describe('edits', () => {
     );
   });
 
-  test('make no file that is too large, whatever stands in it how often', async () => {
+  test('make no file that is too large, however often a text occurs', async () => {
     const many = { old: '\n', new: 'x'.repeat(1000), all: true };
     await expect(edited('\n'.repeat(50_000), many)).rejects.toThrow('larger than 16 MiB');
     await expect(edited('\n'.repeat(MAX_FILE_BYTES), many)).rejects.toThrow('at most 100000 places');

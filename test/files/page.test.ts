@@ -40,7 +40,7 @@ describe('pages of a file', () => {
     );
   });
 
-  test('cut a line that fits no answer, and say where it goes on', async () => {
+  test('cut a line that fits no answer, and say where it continues', async () => {
     const page = await pageOf(
       '/f',
       wholeFile(Buffer.from(`${'x'.repeat(50)}\nshort\n`)),

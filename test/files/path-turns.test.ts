@@ -45,7 +45,7 @@ describe('the turns of a path', () => {
       message: 'Other calls work on "/a", and their turn came first. Nothing was done. Repeat the call in 2 seconds.',
     });
     first[Symbol.dispose]();
-    // Who has gone is left out.
+    // A caller that has gone is left out.
     using _next = await next;
   });
 

@@ -53,7 +53,7 @@ test('a link ends after ten minutes', async () => {
   expect(() => transfers.find(secretOf(url))).toThrow('no such link');
 });
 
-test('a transfer that was interrupted may go on for a minute more', async () => {
+test('a transfer that was interrupted may continue for a minute more', async () => {
   const { state, transfers, upload } = links();
   const { url, transfer } = await upload();
   state.seconds = 595;

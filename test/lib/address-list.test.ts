@@ -86,7 +86,7 @@ describe('a network that somebody types', () => {
     expect(AddressList.parse(network).list.has(address)).toBe(true);
   });
 
-  test.each(['localhost', '10.0.0.0/33', '10.0.0.5/'])('%s is none', (text) => {
+  test.each(['localhost', '10.0.0.0/33', '10.0.0.5/'])('%s is invalid', (text) => {
     expect(networkFault(text)).toContain('is no IP address and no network');
   });
 

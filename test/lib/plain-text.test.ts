@@ -10,7 +10,7 @@ describe('the plain text of', () => {
     ['moves of the cursor', '\x1b[2J\x1b[1;1Htop\x1b[K', 'top'],
     ['lines of a terminal', 'a\r\nb\r\n', 'a\nb\n'],
     ['a progress bar', ' 10%\r 20%\r100%\ndone', '100%\ndone'],
-    ['a progress bar that goes on', ' 10%\r 20%\r', ' 20%'],
+    ['a progress bar that continues', ' 10%\r 20%\r', ' 20%'],
     ['a bar that ends in returns', 'a\rb\r\r\r\n', 'b\n'],
     ['returns and nothing else', '\r\r\r', ''],
     ['backspaces', 'passx\bword', 'password'],
@@ -28,7 +28,7 @@ describe('the plain text of', () => {
   });
 });
 
-describe('an escape sequence that goes on behind the end', () => {
+describe('an escape sequence that continues after the end', () => {
   const cases: readonly [text: string, length: number][] = [
     ['a\x1b', 1],
     ['a\x1b[', 2],

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { Shares } from '../../src/lib/shares.ts';
 
-/** Takes slots for `owner` until it gets no more; gives how many. */
+/** Takes slots for `owner` until it gets no more; returns how many. */
 function fill(shares: Shares, owner: string): number {
   let count = 0;
   for (; shares.hasRoom(owner); count++) shares.acquire(owner);
@@ -44,7 +44,7 @@ test('several that take turns get an equal part each', () => {
     expect(Math.max(...held) - Math.min(...held)).toBeLessThanOrEqual(1);
     // And nearly all of it is in use.
     expect(shares.used).toBeGreaterThanOrEqual(80);
-    // Who comes next finds something.
+    // The next owner finds a free slot.
     expect(shares.hasRoom('new')).toBe(true);
   }
 });

@@ -172,7 +172,7 @@ describe('a block', () => {
     }
   });
 
-  test('shows a field that goes on below as one', () => {
+  test('shows a field that continues below as one', () => {
     const shown = visibleField(`token a${'b'.repeat(60)}\n  digest x`, layout);
     expect(shown.split('\n')).toEqual([
       `  token a${'b'.repeat(27)}`,

@@ -18,7 +18,7 @@ describe('/proc', () => {
     });
   });
 
-  test('tells of this process', () => {
+  test('describes this process', () => {
     const stat = readStat(process.pid);
     expect(stat?.parent).toBe(process.ppid);
     expect(stat?.startTicks).toBeGreaterThan(0);

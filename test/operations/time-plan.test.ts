@@ -13,7 +13,7 @@ describe('the time of a command of POST /', () => {
       ['shortened', { timeout: 3 }, {}, { executionSeconds: 3, answerSeconds: NO_END, outlivesCall: false }],
       ['made longer', { timeout: 120 }, {}, { executionSeconds: 120, answerSeconds: NO_END, outlivesCall: true }],
       [
-        'under the rule of a server that lets commands go on',
+        'under the rule of a server that lets commands continue',
         {},
         { onTimeout: 'background' },
         { executionSeconds: 3600, answerSeconds: 45, outlivesCall: true },
@@ -26,7 +26,7 @@ describe('the time of a command of POST /', () => {
       ],
       ['in the background', { background: true }, {}, { executionSeconds: 3600, answerSeconds: 0, outlivesCall: true }],
       [
-        'that goes on in the background',
+        'that continues in the background',
         { timeout: 10, on_timeout: 'background' },
         {},
         { executionSeconds: 3600, answerSeconds: 10, outlivesCall: true },

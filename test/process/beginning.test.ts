@@ -7,7 +7,7 @@ import { Descriptors } from '../../src/process/start.ts';
 const SHELLS = ['/bin/sh', '/bin/bash', '/bin/dash'].filter((path) => existsSync(path));
 const SIGPIPE_BIT = 1 << 12;
 
-/** Runs the lines that tell a beginning before a command, with the agent's end of the socket open or closed. */
+/** Runs the lines that report a beginning before a command, with the agent's end of the socket open or closed. */
 async function begin(shell: string, isAgentThere: boolean) {
   const pair = openSocketPair();
   if (pair === undefined) throw new Error('no sockets');
@@ -25,7 +25,7 @@ async function begin(shell: string, isAgentThere: boolean) {
   return { code, stdout, stderr, told };
 }
 
-test.each(SHELLS)('%s tells the agent that a command has begun, which takes signals as before', async (shell) => {
+test.each(SHELLS)('%s reports to the agent that a command has begun, which takes signals as before', async (shell) => {
   const { code, stdout, stderr, told } = await begin(shell, true);
   expect({ code, stderr, told }).toEqual({ code: 5, stderr: '', told: true });
   const ignored = Number.parseInt(/SigIgn:\s*([0-9a-f]+)/.exec(stdout)?.[1] ?? '', 16);
@@ -38,7 +38,7 @@ test.each(SHELLS)('%s runs nothing when the agent is gone, and says so', async (
 
 const isRoot = process.geteuid?.() === 0;
 
-test.skipIf(!isRoot)('of a sandbox of root, what bwrap tells is read where no other user can write', () => {
+test.skipIf(!isRoot)('of a sandbox of root, what bwrap reports is read where no other user can write', () => {
   using descriptors = new Descriptors();
   const status = openStatus(descriptors, true);
   const { information = -1 } = status;

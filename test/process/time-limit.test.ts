@@ -17,7 +17,7 @@ class Server {
   }
 }
 
-test('a time limit stands still while the server is frozen, and has the rest of its time then', async () => {
+test('a time limit stops while the server is frozen, and has the rest of its time then', async () => {
   const server = new Server();
   using frozen = new TimeLimit(0.05, server);
   server.turn(true);

@@ -308,7 +308,7 @@ describe('what a hostile client tries first is not allowed', () => {
   });
 });
 
-describe('a denied rm is not allowed, with what comes beside the command', () => {
+describe('a denied rm is not allowed, with what comes with the command', () => {
   const rows: readonly [cmd: string, more: Partial<Proposal>][] = [
     ['bash -v', { stdin: 'rm victim' }],
     ['sqlite3', { stdin: '.shell rm victim' }],

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decided, ruleset } from './rulesets.ts';
 
-/** 5,311 commands of NL2Bash (MIT), which people wrote for questions on the web; it lies beside the repository, not in it. */
+/** 5,311 commands of NL2Bash (MIT), which people wrote for questions on the web; it is next to the repository, not in it. */
 const CORPUS = join(import.meta.dir, '../../../shared/corpus/commands.txt');
 const isThere = existsSync(CORPUS);
 const MAX_CONFIRM = 0.08;

@@ -34,7 +34,7 @@ describe('a rule that is named is the one that is meant', () => {
   });
 
   test.each(['rm -- -r', 'rm -f -- -r x', 'rm x -- --recursive', 'rm -- "$x" -r'])(
-    'what stands behind -- is a file: %s',
+    'what follows -- is a file: %s',
     (cmd) => {
       expect(decided(rules, cmd).action).toBe('allow');
     },

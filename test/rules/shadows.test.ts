@@ -102,7 +102,7 @@ describe('a rule that is reached is not found', () => {
   });
 });
 
-describe('a note tells of', () => {
+describe('a note describes', () => {
   test('a rule that says again what one before it says', () => {
     const rules = [deny({ command: ['rm', 'mv'] }), deny({ command: 'rm', flags: '-r' })];
     expect(faultsOf(rules)).toEqual([]);

@@ -19,7 +19,7 @@ const CHANGES: Readonly<Record<string, Change>> = {
     ...{ hidden: 'key', there: [], before: [], after: ['key'] },
     change: (path) => writeFileSync(path('key'), ''),
   },
-  'a name that a star stands for comes to be': {
+  'a new name that matches a star': {
     ...{ hidden: 'id_*', there: ['id_a'], before: ['id_a'], after: ['id_a', 'id_b'] },
     change: (path) => writeFileSync(path('id_b'), ''),
   },

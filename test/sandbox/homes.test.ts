@@ -42,7 +42,7 @@ test('a change of either is seen, and what is missing has none', () => {
   expect(allHomes(passwd, home)).toEqual(['/root', `${home}/carl`, '/srv/anna', '/srv/bert']);
 });
 
-test.skipIf(process.geteuid?.() !== 0)('~/ in what is hidden stands for a home outside of /home as well', () => {
+test.skipIf(process.geteuid?.() !== 0)('~/ in what is hidden matches a home outside of /home as well', () => {
   const [home] = allHomes().filter((path) => path.startsWith('/var/') || path.startsWith('/srv/'));
   if (home === undefined) throw new Error('Debian has users with homes in /var');
   const secret = `${home}/.agent3-test-secret`;

@@ -8,7 +8,7 @@ const NO_PERMISSION =
   'bwrap: No permissions to create a new namespace, likely because the kernel does not allow non-privileged user namespaces.';
 const NO_PROC = "bwrap: Can't mount proc on /newroot/proc: Operation not permitted";
 
-/** What bubblewrap said, the switches of the machine, what is mounted, the user; then what is told. */
+/** What bubblewrap said, the switches of the machine, what is mounted, the user; then the reported fault. */
 const faults: readonly [
   said: string,
   switches: Record<string, number>,

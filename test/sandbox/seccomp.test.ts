@@ -57,7 +57,7 @@ const SETTING = [0o4755, 0o2755, 0o6755, 0o4000, 0o2000, 0o7777, 0o104755, 0o102
 const PLAIN = [0o755, 0o644, 0o1777, 0, 0o100600, 0o40755] as const;
 const FD = 3;
 
-/** Calls that set a mode: their names and numbers on x86-64, on arm64, and where the mode stands. */
+/** Calls that set a mode: their names and numbers on x86-64, on arm64, and the argument with the mode. */
 const MODES: readonly (readonly [name: string, x64: number, arm64: number | undefined, mode: number])[] = [
   ['fchmod', 91, 52, 1],
   ['fchmodat2', 452, 452, 2],
@@ -94,7 +94,7 @@ const rows: Row[] = [
     ...CREATING.flatMap((flag) =>
       onBoth(`${name} ${octal(flag)} 0600`, x64, arm64, [...at(flags, flag), 0o600], 'allowed'),
     ),
-    // Without a new file, what stands there is nothing.
+    // Without a new file, this argument means nothing.
     ...NOT_CREATING.flatMap((flag) =>
       onBoth(`${name} ${octal(flag)} 4755`, x64, arm64, [...at(flags, flag), 0o4755], 'allowed'),
     ),

@@ -6,7 +6,7 @@ import { Growth } from '../../src/sessions/growth.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { within } from '../helpers/waiting.ts';
 
-/** Right behind the one before: each is made in the moment in which that is told. */
+/** Directly after the last one: each is made at the moment of its report. */
 const CHANGES = 100;
 
 const told = (signal: OneShotEvent): Promise<void> => new Promise((resolve) => signal.subscribe(resolve));

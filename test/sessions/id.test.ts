@@ -21,7 +21,7 @@ describe('session ids', () => {
     '0199-',
     `${newSessionId()}/x`,
     `${newSessionId()}\0`,
-  ])('%p is none', (text) => {
+  ])('%p is not an id', (text) => {
     expect(asSessionId(text)).toBeUndefined();
     expect(() => parseSessionId(text)).toThrow(SessionNotFound);
   });

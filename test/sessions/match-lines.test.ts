@@ -17,7 +17,7 @@ const search = (content: string | Uint8Array, pattern: RegExp, more: Partial<Mat
 };
 
 describe('a search line by line', () => {
-  test('gives number, offset and text', () => {
+  test('returns number, offset and text', () => {
     expect(search('one\ntwo\nthree\n', /t/)).toEqual([
       { line: 2, offset: 4, next: 8, text: 'two', isPart: false, before: [], after: [], from: 4, to: 8 },
       { line: 3, offset: 8, next: 14, text: 'three', isPart: false, before: [], after: [], from: 8, to: 14 },

@@ -50,7 +50,7 @@ describe('the timing of a session', () => {
     expect(readMarks(far.takeAll()).length).toBeLessThanOrEqual(MAX_TIMING_MARKS);
   });
 
-  test('that a command has forged is read to its end or to what is none, and never goes back', () => {
+  test('that a command has forged is read to its end or to the first invalid mark, and never goes back', () => {
     const endless = new Uint8Array(100).fill(255);
     expect(readMarks(endless)).toEqual([]);
     expect(readMarks(Uint8Array.of(1, 2, 0, 5))).toEqual([{ ms: 1, stdout: 1, stderr: 0 }]);
