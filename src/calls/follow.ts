@@ -60,7 +60,7 @@ export class Followers {
 
   /** `refuse` throws for the id of a session on another server, and says how to follow it. */
   constructor(
-    private readonly parts: OperationDeps,
+    private readonly deps: OperationDeps,
     private readonly refuse: (id: string) => void = () => {},
   ) {}
 
@@ -70,9 +70,9 @@ export class Followers {
    * already, and what the policy throws.
    */
   follow(id: string, call: Call, request: FollowRequest): Promise<AsyncGenerator<FollowEvent, void>> {
-    return underPolicy(this.parts, STREAM, { session: id }, call, async (context) => {
+    return underPolicy(this.deps, STREAM, { session: id }, call, async (context) => {
       this.refuse(id);
-      const session = this.parts.store.get(id, context.principal);
+      const session = this.deps.store.get(id, context.principal);
       this.#takeSlot(context.principal, request.gone);
       const reader = session.record.look === true ? lookContext(context) : context;
       // It continues after this call, and through a freeze.
@@ -118,14 +118,14 @@ export class Followers {
     using stderr = new Growth(session.path('stderr'));
     let toldFrozen = false;
     while (!gone.fired && !shutdown.fired) {
-      const { isFrozen, begun } = this.parts.freeze;
+      const { isFrozen, begun } = this.deps.freeze;
       if (isFrozen !== toldFrozen) {
         toldFrozen = isFrozen;
         yield { kind: 'frozen', isFrozen };
       }
       const grown = [stdout.next(), stderr.next()];
       // Before looking at the files: so everything that is written until the end is found.
-      const end = this.parts.commands.endOf(session);
+      const end = this.deps.commands.endOf(session);
       let isSilent = true;
       let waitSeconds = FOLLOW_SIGN_SECONDS;
       for (const stream of STREAMS) {
@@ -135,7 +135,7 @@ export class Followers {
         sizes[stream] = size;
         if (size <= offsets[stream]) continue;
         // Many streams of one token delay no other.
-        await this.parts.turns.take(principal, EVENT_GARBAGE_BYTES);
+        await this.deps.turns.take(principal, EVENT_GARBAGE_BYTES);
         const { masker } = mayRead(context);
         const piece = nextPiece(session, stream, offsets[stream], isText && end !== undefined, room);
         const held = masker === undefined || end === undefined ? 0 : tails[stream].heldOf(piece, offsets[stream]);
@@ -169,7 +169,7 @@ export class Followers {
   }
 
   #stateOf(session: Session, { limits, masker }: CallContext): Answer {
-    const { fields } = snapshot(session, this.parts.clock);
+    const { fields } = snapshot(session, this.deps.clock);
     const told = { durationMs: fields.duration_ms, next: undefined };
     const hints = messageOf(...recordHints(session.record, { limits }, told), masker?.hint());
     const { waited_for } = session.record;

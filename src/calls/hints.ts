@@ -6,11 +6,11 @@ import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Hint } from './answer.ts';
 import type { Masker } from './masking.ts';
-import { type HintContext, MIB, statusHint, survivorsHint, type Told } from './status-hints.ts';
+import { type CommandState, type HintContext, MIB, statusHint, survivorsHint } from './status-hints.ts';
 
 export interface Notes {
   readonly silence: Silence | undefined;
-  /** See `Told`. */
+  /** See `CommandState`. */
   readonly leftOver?: string | undefined;
   readonly more: readonly Hint[];
 }
@@ -33,7 +33,7 @@ export async function silenceOf(commands: Commands, session: Session): Promise<S
 }
 
 /** Returns all hints that follow from the record of a session. */
-export function recordHints(record: SessionRecord, context: HintContext, told: Told): Hint[] {
+export function recordHints(record: SessionRecord, context: HintContext, told: CommandState): Hint[] {
   return [
     record.status === 'done' ? undefined : statusHint(record, context, told),
     ...limitHints(record),

@@ -47,15 +47,15 @@ const SEARCH_MARGIN_SECONDS = 1;
 
 /** Returns the lines of a session that match, as far as they fit one answer; with `wait`, waits until there is one. */
 export async function searchAnswer(
-  parts: OperationDeps,
+  deps: OperationDeps,
   session: Session,
   given: MatchRequest,
   called: CallContext,
   notes: Notes,
 ): Promise<Answer> {
-  const { found, isOver, context } = await searchUntilFound(parts, session, given, called);
+  const { found, isOver, context } = await searchUntilFound(deps, session, given, called);
   const { masker, isLean = false } = context;
-  const { fields, streams } = snapshot(session, parts.clock);
+  const { fields, streams } = snapshot(session, deps.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
   const told = { ...notes, durationMs: fields.duration_ms, next: 'next_offset', hidesStderr: isLean } as const;
   return {
@@ -81,7 +81,7 @@ export async function searchAnswer(
 }
 
 async function searchUntilFound(
-  parts: OperationDeps,
+  deps: OperationDeps,
   session: Session,
   given: MatchRequest,
   call: CallContext,
@@ -98,7 +98,7 @@ async function searchUntilFound(
   let [searchedBytes, pauseSeconds] = [0, NEXT_SEARCH_SECONDS];
   for (;;) {
     const grown = growth.next();
-    const end = parts.commands.endOf(session);
+    const end = deps.commands.endOf(session);
     const context = revalidate(call);
     const bytes = session.sizeOf(stream);
     const show = async (found: LineMatch): Promise<LineMatch> =>
@@ -106,18 +106,18 @@ async function searchUntilFound(
     // A change is reported twice, and may be something else than new output.
     if (found === undefined || bytes !== searchedBytes) {
       const sinceMs = performance.now();
-      found = await search(parts, session, given, call, { offset, isPlain, maxChars, roomChars }, show);
+      found = await search(deps, session, given, call, { offset, isPlain, maxChars, roomChars }, show);
       pauseSeconds = Math.max(NEXT_SEARCH_SECONDS, (performance.now() - sinceMs) / 1000);
       searchedBytes = bytes;
     }
     const isOver = end === undefined;
-    const isDone = found.matches.length > 0 || found.isStopped || isOver || parts.commands.waitsForInput(session);
+    const isDone = found.matches.length > 0 || found.isStopped || isOver || deps.commands.waitsForInput(session);
     if (isDone || call.shutdown.fired || deadline.passed) {
       return { found, isOver, context };
     }
     // A line that is not complete yet is searched again.
     offset = lineStart(session, given, found.nextOffset);
-    const next = parts.commands.inputOf(session) === undefined ? deadline : deadline.orAfter(INPUT_LOOK_SECONDS);
+    const next = deps.commands.inputOf(session) === undefined ? deadline : deadline.orAfter(INPUT_LOOK_SECONDS);
     if (!end.fired && !grown.fired) await next.waitFor(end, call.shutdown, grown);
     await deadline.orAfter(pauseSeconds).waitFor(end, call.shutdown);
   }

@@ -28,13 +28,13 @@ export interface SliceRequest {
 
 /** Returns a slice of a session's output as far as it fits one answer, and the state of its command. */
 export async function sliceAnswer(
-  parts: OperationDeps,
+  deps: OperationDeps,
   session: Session,
   given: SliceRequest,
   notes: Notes,
   called: CallContext,
 ): Promise<Answer> {
-  const now = snapshot(session, parts.clock);
+  const now = snapshot(session, deps.clock);
   await turnFor(called, now);
   const context = revalidate(called);
   const { record } = session;

@@ -17,7 +17,7 @@ export interface HintContext {
 }
 
 /** The current state of the command that an answer is about. */
-export interface Told {
+export interface CommandState {
   readonly silence?: Silence | undefined;
   /** How long it has run, in milliseconds. */
   readonly durationMs: number;
@@ -39,7 +39,7 @@ export function whyStopped({ status, stopped_by, taken_back }: SessionRecord): s
 }
 
 /** Returns what the status of a session means and which call comes next; nothing for a command that is simply done. */
-export function statusHint(record: SessionRecord, { limits, isLean }: HintContext, told: Told): Hint {
+export function statusHint(record: SessionRecord, { limits, isLean }: HintContext, told: CommandState): Hint {
   if (isLean) return leanStatusHint(record, limits, told);
   switch (record.status) {
     case 'running':
@@ -57,7 +57,7 @@ export function statusHint(record: SessionRecord, { limits, isLean }: HintContex
 }
 
 /** The same for the lean doors, whose fields say that it runs, was stopped or has ended. */
-function leanStatusHint(record: SessionRecord, limits: HintLimits, told: Told): Hint {
+function leanStatusHint(record: SessionRecord, limits: HintLimits, told: CommandState): Hint {
   const { silence, next, durationMs } = told;
   const { status, execution_seconds: seconds } = record;
   switch (status) {
@@ -101,7 +101,7 @@ function secondsLeft({ execution_seconds }: SessionRecord, durationMs: number): 
   return Math.max(1, Math.round(execution_seconds - durationMs / 1000));
 }
 
-function runningHint(record: SessionRecord, limits: HintLimits, { silence, durationMs, next }: Told): Hint {
+function runningHint(record: SessionRecord, limits: HintLimits, { silence, durationMs, next }: CommandState): Hint {
   const seconds = record.execution_seconds;
   if (silence?.asks) return `The command runs, up to ${seconds} s.`;
   const offset = next === undefined ? '' : next === 'next_offset' ? NEXT_OFFSET : `offset: ${next} and `;

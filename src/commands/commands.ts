@@ -16,7 +16,7 @@ import type { CommandDeps, NewCommand } from './command.ts';
 import { Dialogs } from './dialog.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, type NotBegun, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
-import { Helper, type Script, startWalled } from './helper.ts';
+import { Helper, type Script, startIsolated } from './helper.ts';
 import { Hold } from './hold.ts';
 import type { Isolation } from './isolation.ts';
 import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
@@ -101,9 +101,9 @@ export class Commands {
     }
   }
 
-  /** Starts a script of the agent in a profile's isolation, in a slot that `release` frees. Throws as `startWalled`. */
+  /** Starts a script of the agent in a profile's isolation, in a slot that `release` frees. Throws as `startIsolated`. */
   help(isolation: Isolation, script: Script, args: readonly string[], release?: () => void): Helper {
-    return new Helper(startWalled(this.deps, isolation, script, args), release);
+    return new Helper(startIsolated(this.deps, isolation, script, args), release);
   }
 
   /** Holds a session whose command waits for a person, until the hold is disposed of. */

@@ -36,11 +36,11 @@ export class Helper implements AsyncDisposable {
 
   /** `releaseSlot` is called when it has ended. */
   constructor(
-    private readonly walled: Walled,
+    private readonly started: IsolatedScript,
     private readonly releaseSlot: () => void = () => {},
   ) {
-    this.#child = walled.child;
-    this.#output = walled.child.stdout[Symbol.asyncIterator]();
+    this.#child = started.child;
+    this.#output = started.child.stdout[Symbol.asyncIterator]();
     this.#hasSaid = this.#listen();
   }
 
@@ -108,7 +108,7 @@ export class Helper implements AsyncDisposable {
   async ended(): Promise<number> {
     const code = await this.#child.exited;
     await this.#hasSaid;
-    if (this.#child.signalCode !== null || this.walled.hasBegun()) return code;
+    if (this.#child.signalCode !== null || this.started.hasBegun()) return code;
     forgetProbes();
     throw notRun(describeFailure(this.#said), new Error(this.#said));
   }
@@ -129,7 +129,7 @@ export class Helper implements AsyncDisposable {
     if (this.#isClosed) return;
     void Promise.resolve(this.#child.stdin.end()).catch(() => {});
     const stop = (): void => {
-      this.walled.stop();
+      this.started.stop();
       this.kill();
     };
     const timer = setTimeout(stop, CLEAN_UP_MS);
@@ -147,7 +147,7 @@ export class Helper implements AsyncDisposable {
     this.#isClosed = true;
     void this.#child.exited.then(() => {
       also();
-      this.walled.release();
+      this.started.release();
       this.releaseSlot();
     });
   }
@@ -182,7 +182,7 @@ export class Helper implements AsyncDisposable {
 type HelperProcess = Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
 
 /** A script of the agent in the isolation of a profile. */
-export interface Walled {
+export interface IsolatedScript {
   readonly child: HelperProcess;
   /** Ends all of its processes. */
   stop(): void;
@@ -202,12 +202,12 @@ export const shellScript = (text: string): Script => ['/bin/sh', '-c', text, 'ag
  * Starts a script with its arguments in the isolation of a profile. Throws `ProfileUnavailable` if that cannot be made,
  * `MachineRefused` if the machine lacks resources, and `Frozen`.
  */
-export function startWalled(
+export function startIsolated(
   { account, cgroups, freeze }: Pick<CommandDeps, 'account' | 'cgroups' | 'freeze'>,
   isolation: Isolation,
   script: Script,
   args: readonly string[],
-): Walled {
+): IsolatedScript {
   requireLimits(isolation, cgroups?.enforcesLimits === true);
   using descriptors = new Descriptors();
   const id = newSessionId();

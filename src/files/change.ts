@@ -50,7 +50,7 @@ export interface WantedChange {
   readonly op: 'write_file' | 'edit_file' | 'undo';
   readonly path: string;
   /** Its answer, or its refusal, reveals the old content: its token must be allowed to read the file. */
-  readonly tellsOld: boolean;
+  readonly revealsOld: boolean;
   /** Whether the directories of a new file are made. */
   readonly makesDirectories: boolean;
   /** If the file is removed: how many empty directories above it are removed too. */
@@ -98,7 +98,7 @@ export async function changeFile(
   if (decision.action !== 'confirm')
     return answer(await carryOut(deps, context, wanted, place, await planning, wanted.ordered));
   // The reason for a failure would reveal the old content: a person has to allow that.
-  const plan = await (hidesOld && wanted.tellsOld ? planning.catch(() => undefined) : planning);
+  const plan = await (hidesOld && wanted.revealsOld ? planning.catch(() => undefined) : planning);
   const seen = plan && factsOf(place.path, plan);
   const asked = plan && seen && { ...seen, diff: await describeChange(plan.old?.bytes, plan.next?.bytes, unmasked) };
   return askAPerson(
@@ -111,7 +111,7 @@ export async function changeFile(
       using _later = await pathTurns.take(wanted.path, later);
       await using again = await openPlace(deps, later, wanted.path);
       using _laterRoom = await roomFor(later, again);
-      const now = await planOf(later, wanted, again, hidesOld && !wanted.tellsOld);
+      const now = await planOf(later, wanted, again, hidesOld && !wanted.revealsOld);
       // Only what the person has seen.
       if (!Bun.deepEquals(factsOf(again.path, now), seen))
         throw new FileConflict(`${shownPath(place.path)} is another file now, so nothing was done`);

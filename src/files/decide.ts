@@ -36,17 +36,17 @@ interface ChangeDecision {
 }
 
 /**
- * Decides by the rules on a change of a file. If its answer reveals the old content (`tellsOld`), it counts as reading
+ * Decides by the rules on a change of a file. If its answer reveals the old content (`revealsOld`), it counts as reading
  * too. Throws `OperationNotAllowed` if they deny it.
  */
 export async function requireChangeable(
   context: CallContext,
-  { op, tellsOld }: { readonly op: string; readonly tellsOld: boolean },
+  { op, revealsOld }: { readonly op: string; readonly revealsOld: boolean },
   paths: readonly string[],
 ): Promise<ChangeDecision> {
   const writing = await requireWritable(context, op, paths);
   if (!context.profile.hasRules) return { decision: writing, hidesOld: false };
-  if (!tellsOld) return { decision: writing, hidesOld: !(await mayRead(context, paths)) };
+  if (!revealsOld) return { decision: writing, hidesOld: !(await mayRead(context, paths)) };
   const reading = await requireReadable(context, paths);
   const { strictest } = await import('../rules/decide.ts');
   return { decision: strictest([writing, reading]), hidesOld: reading.action !== 'allow' };

@@ -104,17 +104,17 @@ export function shownPath(path: string): string {
 }
 
 /** The sandbox of a profile, as far as it matters for places. */
-type Walls = { readonly directory?: string | undefined } | undefined;
+type SandboxPart = { readonly directory?: string | undefined } | undefined;
 
 /** Returns why a path does not last from one call to the next; undefined if it does. */
-export function whyFleeting(sandbox: Walls, path: string): string | undefined {
+export function whyFleeting(sandbox: SandboxPart, path: string): string | undefined {
   if (sandbox === undefined || ![...OWN_DIRECTORIES, '/dev'].some((root) => isWithin(root, path))) return undefined;
   if (sandbox.directory !== undefined && isWithin(sandbox.directory, path)) return undefined;
   return `in the sandbox of this token, ${OWN_DIRECTORIES.join(', ')} and /dev begin empty for every command`;
 }
 
 /** Returns the file at a place. Throws `FileNotFound`, and `InvalidArguments` for anything else. */
-export function requireFile(place: FilePlace, sandbox: Walls): FileStat {
+export function requireFile(place: FilePlace, sandbox: SandboxPart): FileStat {
   const { stat, path, missing } = place;
   if (stat !== undefined) return requirePlainFile(place, stat);
   const directory = posix.dirname(path);

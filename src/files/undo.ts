@@ -31,7 +31,7 @@ export function putBack(
     const mode = context.profile.isPlain ? before.mode : before.mode & 0o777;
     return { bytes, mode, owner: { user: before.user, group: before.group } };
   };
-  const wanted = { op: 'undo', path, tellsOld: true, makesDirectories: true, directories, next } as const;
+  const wanted = { op: 'undo', path, revealsOld: true, makesDirectories: true, directories, next } as const;
   return changeFile(deps, context, { ...wanted, ordered: ordered?.onRecord }, answer);
 }
 

@@ -56,7 +56,7 @@ async function editFile(
   if (all.some((one) => !one.old.isWellFormed() || !one.new.isWellFormed()))
     throw new InvalidArguments('An edit has a lone surrogate (half of a UTF-16 pair), which is no text.');
   const wanted = {
-    ...({ op: 'edit_file', path, tellsOld: true, makesDirectories: false, expected } as const),
+    ...({ op: 'edit_file', path, revealsOld: true, makesDirectories: false, expected } as const),
     next: async (old: { readonly bytes: Uint8Array } | undefined, real: string) => {
       if (old === undefined) throw new FileNotFound(`There is no file ${shownPath(real)}. Make it with write_file.`);
       const turn = (garbageBytes: number) => deps.turns.take(context.principal, garbageBytes);

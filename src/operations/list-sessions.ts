@@ -13,8 +13,8 @@ const DEFAULT_SESSIONS = 20;
 const SHOWN_COMMAND_CHARS = 200;
 
 /** `list_sessions`: lists the commands that run and ran, newest first. */
-export function listSessionsOperation(parts: OperationDeps): Operation {
-  return defineOperation(parts, {
+export function listSessionsOperation(deps: OperationDeps): Operation {
+  return defineOperation(deps, {
     name: 'list_sessions',
     summary: 'List sessions',
     description:
@@ -26,8 +26,8 @@ export function listSessionsOperation(parts: OperationDeps): Operation {
     whileFrozen: true,
     run: async (given, call, ignored) => {
       // There may be thousands of sessions to look through.
-      await parts.turns.take(call.principal);
-      return answer(parts, call, given, ignored);
+      await deps.turns.take(call.principal);
+      return answer(deps, call, given, ignored);
     },
   });
 }
@@ -85,18 +85,18 @@ const resultSchema = Type.Object({
 
 type ListArguments = Static<typeof argsSchema>;
 
-function answer(parts: OperationDeps, call: CallContext, given: ListArguments, ignored: string | undefined): Answer {
+function answer(deps: OperationDeps, call: CallContext, given: ListArguments, ignored: string | undefined): Answer {
   const before = given.before === undefined ? undefined : asSessionId(given.before);
-  const matching = parts.store
+  const matching = deps.store
     .newestFirst()
     .filter(({ record }) => record.principal === call.principal && !record.closed)
     .filter(({ record }) => given.status === undefined || record.status === given.status);
   // Ids sort by time of creation.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
   const listed = from === -1 ? [] : matching.slice(from, from + given.limit);
-  const all = listed.map((one) => row(one, parts.clock.now()));
-  const rows = (call.isLean ? all.map(leanRow) : all).map((one) => withFrozen(one, parts.freeze));
-  const contexts = contextsOf(parts, call);
+  const all = listed.map((one) => row(one, deps.clock.now()));
+  const rows = (call.isLean ? all.map(leanRow) : all).map((one) => withFrozen(one, deps.freeze));
+  const contexts = contextsOf(deps, call);
   const page = rows.slice(0, fitting(rows, replyChars(call) - FRAME_CHARS - JSON.stringify(contexts).length));
   const isLast = from === -1 || from + page.length >= matching.length;
   const wrongBefore = given.before !== undefined && before === undefined;

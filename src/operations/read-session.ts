@@ -14,37 +14,37 @@ import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
 /** `read_session`: returns a slice of a session's output, and the state of its command. */
-export function readSessionOperation(parts: OperationDeps): Operation {
-  return defineOperation(parts, {
+export function readSessionOperation(deps: OperationDeps): Operation {
+  return defineOperation(deps, {
     name: 'read_session',
     summary: 'Read output of a session',
     description:
       'Reads what a command wrote, and whether it still runs: wait follows it, offset reads on from next_offset until eof, match finds lines.',
-    args: argsSchema(parts),
+    args: argsSchema(deps),
     result: Type.Object({ ...sliceFields, matches: Type.Optional(matchesField) }),
     destructive: false,
     readOnly: true,
     whileFrozen: true,
     run: async (given, called, ignored) => {
-      const session = parts.store.get(given.session, called.principal);
+      const session = deps.store.get(given.session, called.principal);
       const call = session.record.look === true ? lookContext(called) : called;
       if (given.wait > 0) call.watch?.(() => session.totalBytes());
       const isSearch = given.match !== undefined && given.until === 'end';
-      if (given.wait > 0 && !isSearch) await waitFor(parts, session, given, call);
+      if (given.wait > 0 && !isSearch) await waitFor(deps, session, given, call);
       if (outlivesMachine(session.record))
-        await parts.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
-      const leftOver = await leftOverOf(parts.commands, session, call.masker);
-      const notes = { silence: await silenceOf(parts.commands, session), leftOver, more: [ignored] };
+        await deps.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
+      const leftOver = await leftOverOf(deps.commands, session, call.masker);
+      const notes = { silence: await silenceOf(deps.commands, session), leftOver, more: [ignored] };
       // A search waits by itself, for a line that matches.
       if (given.match !== undefined)
         return searchAnswer(
-          parts,
+          deps,
           session,
           { ...given, match: given.match, wait: isSearch ? given.wait : 0 },
           call,
           notes,
         );
-      return sliceAnswer(parts, session, given, notes, call);
+      return sliceAnswer(deps, session, given, notes, call);
     },
   });
 }
@@ -102,10 +102,10 @@ function argsSchema({ limits }: OperationDeps) {
 type ReadArguments = Static<ReturnType<typeof argsSchema>>;
 
 /** Waits, as long as the call allows: for the end of the command or its question, or for output after the offset. */
-async function waitFor(parts: OperationDeps, session: Session, given: ReadArguments, call: CallContext): Promise<void> {
-  const { commands } = parts;
+async function waitFor(deps: OperationDeps, session: Session, given: ReadArguments, call: CallContext): Promise<void> {
+  const { commands } = deps;
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
-  if (given.until === 'output') return waitForMore(parts, session, given, call, deadline);
+  if (given.until === 'output') return waitForMore(deps, session, given, call, deadline);
   for (;;) {
     // Of a command that waits for a person, this is the end of that wait.
     const end = commands.endOf(session);
@@ -116,7 +116,7 @@ async function waitFor(parts: OperationDeps, session: Session, given: ReadArgume
 }
 
 async function waitForMore(
-  parts: OperationDeps,
+  deps: OperationDeps,
   session: Session,
   given: ReadArguments,
   call: CallContext,
@@ -126,9 +126,9 @@ async function waitForMore(
   const tail = call.masker === undefined ? undefined : new Tail();
   for (;;) {
     const grown = growth.next();
-    const end = parts.commands.endOf(session);
+    const end = deps.commands.endOf(session);
     if (end === undefined || call.shutdown.fired || deadline.passed) return;
-    const isMore = hasMore(snapshot(session, parts.clock), given);
+    const isMore = hasMore(snapshot(session, deps.clock), given);
     if (isMore && !isHeld(session, given, tail)) return;
     await (isMore ? deadline.orAfter(TAIL_SECONDS) : deadline).waitFor(end, call.shutdown, grown);
   }

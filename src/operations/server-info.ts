@@ -13,8 +13,8 @@ import { defineOperation, type Operation } from './operation.ts';
 const MIB = 1_048_576;
 
 /** `server_info`: returns what a model should know before its first command. */
-export function serverInfoOperation(parts: OperationDeps): Operation {
-  return defineOperation(parts, {
+export function serverInfoOperation(deps: OperationDeps): Operation {
+  return defineOperation(deps, {
     name: 'server_info',
     summary: 'Describe the server',
     description: 'Describes the system, load, memory, disks, user, limits, and what this token may do.',
@@ -24,8 +24,8 @@ export function serverInfoOperation(parts: OperationDeps): Operation {
     readOnly: true,
     whileFrozen: true,
     run: async (_given, context, ignored) => ({
-      ...describe(parts, context),
-      ...(await lookField(parts, context)),
+      ...describe(deps, context),
+      ...(await lookField(deps, context)),
       ...messageOf(ignored),
     }),
   });

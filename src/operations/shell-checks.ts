@@ -30,7 +30,7 @@ export class CommandChecks {
    * Throws `InvalidArguments` for what no command can have, `ProfileUnavailable` if the isolation cannot be made here.
    */
   async check(given: ShellArguments, context: CallContext, time: TimePlan): Promise<NewCommand> {
-    checkText('cmd', given.cmd);
+    requireText('cmd', given.cmd);
     const isolation = this.#isolation(context);
     const held = await this.#enter(given, context, isolation);
     try {
@@ -51,8 +51,8 @@ export class CommandChecks {
     const { principal, address, via, plan, profile } = context;
     const { cmd, env, stdin } = given;
     const cwd = this.#directory(given.cwd ?? held?.cwd, context, isolation);
-    if (isolation !== undefined) await this.#requireWalls(context, isolation);
-    checkEnvironment(env);
+    if (isolation !== undefined) await this.#requireIsolation(context, isolation);
+    requireEnvironment(env);
     if (!stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     const dialog = dialogSteps(given);
     return {
@@ -95,7 +95,7 @@ export class CommandChecks {
 
   /** What the agent may enter says nothing about another user, and what a sandbox hides must not show here. */
   #directory(cwd: string | undefined, { profile }: CallContext, isolation: Isolation | undefined): string {
-    if (cwd !== undefined) (isJudgedBefore(isolation, cwd) ? checkDirectory : checkPath)(cwd);
+    if (cwd !== undefined) (isJudgedBefore(isolation, cwd) ? requireDirectory : requirePath)(cwd);
     return cwd ?? profile.sandbox?.directory ?? homeOf(isolation) ?? this.#home.now();
   }
 
@@ -111,12 +111,12 @@ export class CommandChecks {
       throw new InvalidArguments(
         `context needs bash, and the shell of this server is ${limits.shell}. Send the call without context.`,
       );
-    const owner = { principal, name, walls: wallsOf(isolation) };
+    const owner = { principal, name, walls: isolationDigest(isolation) };
     const call = { given: new Set(Object.keys(env)), hasDirectory: cwd !== undefined };
     return await contexts.enter(owner, call, deadline.before(LOOK_SECONDS), shutdown);
   }
 
-  async #requireWalls({ profile }: CallContext, isolation: Isolation): Promise<void> {
+  async #requireIsolation({ profile }: CallContext, isolation: Isolation): Promise<void> {
     const { clock, access, commands } = this.deps;
     if (isolation.sandbox !== undefined) await requireSandbox(profile, isolation.sandbox, access, clock);
     requireLimits(isolation, commands.enforcesLimits);
@@ -144,7 +144,7 @@ function dialogSteps({ dialog, pty, interactive }: ShellArguments): DialogStep[]
 }
 
 /** What a context is bound to: its user and its sandbox. */
-function wallsOf(isolation: Isolation | undefined): string {
+function isolationDigest(isolation: Isolation | undefined): string {
   if (isolation?.sandbox === undefined && isolation?.account === undefined) return '';
   return Bun.SHA256.hash(JSON.stringify([isolation.account?.name, isolation.sandbox]), 'hex').slice(0, 32);
 }
@@ -168,7 +168,7 @@ function loneSurrogate(name: string): string {
 }
 
 /** A NUL ends a C string, and a lone surrogate cannot be written as UTF-8: both would silently change the text. */
-function checkText(name: string, text: string): void {
+function requireText(name: string, text: string): void {
   if (text.includes('\0')) throw new InvalidArguments(`${name} must not contain a NUL character.`);
   if (!text.isWellFormed()) throw new InvalidArguments(loneSurrogate(name));
 }
@@ -196,15 +196,15 @@ class DefaultDirectory {
 }
 
 /** Throws `InvalidArguments` for an invalid path. Whether a command can run there is known at its start. */
-function checkPath(cwd: string): void {
-  checkText('cwd', cwd);
+function requirePath(cwd: string): void {
+  requireText('cwd', cwd);
   if (Buffer.byteLength(cwd) <= MAX_PATH_BYTES) return;
   throw new InvalidArguments(`cwd is longer than a path may be on Linux (${MAX_PATH_BYTES} bytes). Nothing was run.`);
 }
 
 /** Throws `InvalidArguments` for a directory in which no command can run. */
-function checkDirectory(cwd: string): void {
-  checkPath(cwd);
+function requireDirectory(cwd: string): void {
+  requirePath(cwd);
   const fault = directoryFault(cwd);
   if (fault === undefined) return;
   throw new InvalidArguments(`cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${fault}. Nothing was run.`);
@@ -222,7 +222,7 @@ function directoryFault(cwd: string): string | undefined {
 }
 
 /** Throws `InvalidArguments` for variables that the system would refuse, or that are Agent3's own. */
-function checkEnvironment(env: Readonly<Record<string, string>>): void {
+function requireEnvironment(env: Readonly<Record<string, string>>): void {
   const entries = Object.entries(env);
   if (entries.length > MAX_ENVIRONMENT_VARIABLES) {
     throw new InvalidArguments(`env may have at most ${MAX_ENVIRONMENT_VARIABLES} variables, not ${entries.length}.`);
@@ -235,8 +235,8 @@ function checkEnvironment(env: Readonly<Record<string, string>>): void {
       );
     }
     if (name === SESSION_MARK) throw new InvalidArguments(`${shown} is set by Agent3 itself; leave it out.`);
-    checkText(shown, name);
-    checkText(shown, value);
+    requireText(shown, name);
+    requireText(shown, value);
     if (Buffer.byteLength(name) + Buffer.byteLength(value) + 1 > MAX_ARGUMENT_BYTES) {
       throw new InvalidArguments(
         `${shown} is longer than the ${MAX_ARGUMENT_BYTES} bytes that Linux allows; send it in stdin.`,

@@ -49,8 +49,8 @@ async function writeFile(
     mode,
   });
   const { path, create_directories: makesDirectories, expected_sha256: expected } = given;
-  const tellsOld = given.append || expected !== undefined;
-  const wanted = { op: 'write_file', path, tellsOld, makesDirectories, expected, next } as const;
+  const revealsOld = given.append || expected !== undefined;
+  const wanted = { op: 'write_file', path, revealsOld, makesDirectories, expected, next } as const;
   return changeFile(deps, context, wanted, (changed) => answerOf(changed, mode !== undefined));
 }
 

@@ -10,9 +10,9 @@ import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
 /** `write_session`: types into the open input of a command, and answers with the result. */
-export function writeSessionOperation(parts: OperationDeps): Operation {
-  const { store, commands, limits } = parts;
-  return defineOperation(parts, {
+export function writeSessionOperation(deps: OperationDeps): Operation {
+  const { store, commands, limits } = deps;
+  return defineOperation(deps, {
     name: 'write_session',
     summary: 'Type into a command',
     description:
@@ -50,7 +50,7 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
       const more = [isHeld && !isOver ? 'Nothing was written.' : fateOf(written, bytes.length, isOver)];
       const notes = { silence, leftOver: await leftOverOf(commands, session, call.masker), more };
       const maxReplyChars = call.maxReplyChars - WRITTEN_CHARS;
-      const answer = await sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, {
+      const answer = await sliceAnswer(deps, session, { ...slice, ...plainOf(given) }, notes, {
         ...call,
         maxReplyChars,
       });

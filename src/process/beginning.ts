@@ -1,7 +1,7 @@
 import { closeSync, fchmodSync, readSync, writeSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
 import { openMemoryFile, openSocketPair } from '../linux/libc.ts';
-import { TELLING } from './launchers.ts';
+import { REPORTING } from './launchers.ts';
 import type { Descriptors } from './start.ts';
 
 /** Why a sandbox cannot be made. The message continues a sentence: `the directory /srv/app does not exist`. */
@@ -89,7 +89,7 @@ export const AGENT_GONE = 'agent3: nothing was run: the agent ended before the c
  * special built-ins, which no function from the environment replaces.
  */
 export const markBeginning = (fd: number): string =>
-  `trap '' PIPE; ${TELLING}${fd} 2> /dev/null || { echo '${AGENT_GONE}' >&2; exit 126; }; trap - PIPE; exec ${fd}>&-`;
+  `trap '' PIPE; ${REPORTING}${fd} 2> /dev/null || { echo '${AGENT_GONE}' >&2; exit 126; }; trap - PIPE; exec ${fd}>&-`;
 
 /** A line of a shell that sets a variable for the programs it starts. */
 export const exportLine = ([name, value]: readonly [name: string, value: string]): string =>

@@ -1,7 +1,7 @@
 import { readProcFile, readStat } from '../linux/proc.ts';
 
 /** Part of the shell text that reports the beginning of a command and then becomes the command. */
-export const TELLING = 'times >&';
+export const REPORTING = 'times >&';
 
 /** Returns `members` of a tree without the launchers between its `leader` and the command. */
 export function withoutLaunchers(members: readonly number[], leader: number | undefined): number[] {
@@ -13,7 +13,7 @@ export function withoutLaunchers(members: readonly number[], leader: number | un
     launchers.add(pid);
     const children = stats.filter(({ parent }) => parent === pid).map((stat) => stat.pid);
     // A process that becomes the command has only its own helpers as children.
-    for (const child of children) words[2]?.includes(TELLING) ? launchers.add(child) : spare(child);
+    for (const child of children) words[2]?.includes(REPORTING) ? launchers.add(child) : spare(child);
   };
   spare(leader);
   return members.filter((pid) => !launchers.has(pid));

@@ -77,7 +77,7 @@ export class Terminal implements CommandInput {
       data: (_, bytes) => this.#append(bytes),
       drain: () => {
         this.#pendingBytes = 0;
-        this.#tellTyped();
+        this.#reportTyped();
       },
       exit: () => this.hungUp.fire(),
     };
@@ -111,9 +111,9 @@ export class Terminal implements CommandInput {
     return true;
   }
 
-  #tellTyped(): void {
+  #reportTyped(): void {
     const isShown = this.#shows;
-    for (const tell of this.#whenTyped.splice(0)) tell(isShown);
+    for (const listener of this.#whenTyped.splice(0)) listener(isShown);
   }
 
   /** A terminal has no end of input: it is typed, as a person would type it. */
@@ -127,7 +127,7 @@ export class Terminal implements CommandInput {
     this.#isReleased = true;
     this.#terminal?.close();
     this.#terminal = undefined;
-    this.#tellTyped();
+    this.#reportTyped();
     closeSync(this.output);
   }
 

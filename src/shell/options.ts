@@ -13,7 +13,7 @@ export interface Given {
   readonly values: readonly (readonly [option: string, value: Text])[];
   readonly operands: readonly Text[];
   /** Whether all options are known: none may take the next word as its value, or be several. */
-  readonly isTold: boolean;
+  readonly isCertain: boolean;
 }
 
 /**
@@ -23,7 +23,7 @@ export function divide(args: readonly Text[], valued: Valued = {}, leading = fal
   const options: string[] = [];
   const values: (readonly [string, Text])[] = [];
   const operands: Text[] = [];
-  let isTold = true;
+  let isCertain = true;
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
     if (arg === undefined) break;
@@ -37,13 +37,13 @@ export function divide(args: readonly Text[], valued: Valued = {}, leading = fal
     else if (!isDash) {
       const read = arg.text.startsWith('--') ? longOf(arg, valued) : shortOf(arg, valued);
       options.push(...read.names);
-      isTold &&= arg.isKnown || (read.value !== undefined && !arg.maySplit);
+      isCertain &&= arg.isKnown || (read.value !== undefined && !arg.maySplit);
       const value = read.wantsValue ? args[++index] : read.value;
       const name = read.names.at(-1);
       if (value !== undefined && name !== undefined) values.push([name, value]);
     }
   }
-  return { options, values, operands, isTold };
+  return { options, values, operands, isCertain };
 }
 
 interface Read {

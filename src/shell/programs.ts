@@ -44,8 +44,8 @@ function wrapped(args: readonly Text[], wrapper: Wrapper, invocation: Invocation
   const values = given.values.map(([, value]) => value);
   // A word that may be several words, or an option, may hide which word is the command.
   const isSsh = wrapper.words === 1 && wrapper.joins === true;
-  const isUntold =
-    !given.isTold ||
+  const isUncertain =
+    !given.isCertain ||
     [...operands.slice(0, at), ...skipped, ...values].some(({ maySplit }) => maySplit) ||
     (!isSsh && skipped.some((word) => !word.isKnown && !isNoOption(word)));
   const rest = behindHost(operands.slice(at + skipped.length), wrapper, isSsh);
@@ -54,7 +54,7 @@ function wrapped(args: readonly Text[], wrapper: Wrapper, invocation: Invocation
     ...(isSsh ? { runs: /(?:^| )-\S*o/ } : {}),
     ...(has(wrapper.roots) ? { unreadable: 'paths mean something else there' } : {}),
   };
-  if (isUntold) return { ...more, unreadable: 'which of its words is the command is only known when it runs' };
+  if (isUncertain) return { ...more, unreadable: 'which of its words is the command is only known when it runs' };
   const [name, ...words] = rest;
   if (name === undefined) {
     if (!isSsh) return { ...more, ...wrapper.alone };

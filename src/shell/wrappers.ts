@@ -103,13 +103,13 @@ export const xargs: Look = (args, { found }) => {
   const mark = valuesOf(given, '-I', '--replace')[0]?.text ?? '{}';
   // `-ir` replaces each `r`: the letters after these are their value.
   const isBundled = args.slice(0, args.length - rest.length - 1).some(({ text }) => /^-[a-zA-Z0]*i./.test(text));
-  const isUntold = isBundled || !given.isTold || given.values.some(([, { maySplit }]) => maySplit);
+  const isUncertain = isBundled || !given.isCertain || given.values.some(([, { maySplit }]) => maySplit);
   const read =
     hasOption(given, '-0', '--null') && !hasOption(given, '-a', '--arg-file') ? (found ?? ANYTHING) : ANYTHING;
   const words = isReplaced ? given.operands.map(replaced(mark, read)) : given.operands;
   const [first = ANYTHING, ...others] = words;
   const more = { ...read, maySplit: true };
-  const invocation = { name: isUntold ? ANYTHING : named(first), args: isReplaced ? others : [...others, more] };
+  const invocation = { name: isUncertain ? ANYTHING : named(first), args: isReplaced ? others : [...others, more] };
   return { invocations: [invocation] };
 };
 
@@ -136,9 +136,9 @@ export function foundBy(args: readonly Text[]): Text {
   );
   const first = words.findIndex(({ text }) => /^[-(!]/.test(text));
   const [start = known('.'), ...others] = words.slice(0, first === -1 ? words.length : first);
-  const isTold = start.isKnown && others.length === 0;
-  const text = !isTold ? '' : start.text === '.' ? './' : start.text;
-  return { ...unknown(text), isBeneath: isTold, isOperand: true };
+  const isCertain = start.isKnown && others.length === 0;
+  const text = !isCertain ? '' : start.text === '.' ? './' : start.text;
+  return { ...unknown(text), isBeneath: isCertain, isOperand: true };
 }
 
 /** The command after `-exec` runs with the names that are found. */
