@@ -60,13 +60,13 @@ export class Allowances {
   /** Ids and nonces of all allowances so far, so that no order makes a second one. */
   readonly #known = new Set<string>();
   #timer: ReturnType<typeof setInterval> | undefined;
-  #changed: () => void = () => {};
+  readonly #listeners: (() => void)[] = [];
 
   constructor(private readonly deps: AllowancesDeps) {}
 
   /** Calls `listener` when an allowance begins, is used, or ends. */
   subscribe(listener: () => void): void {
-    this.#changed = listener;
+    this.#listeners.push(listener);
   }
 
   /** Returns why an allowance cannot begin; undefined when it can. */
@@ -88,7 +88,7 @@ export class Allowances {
     });
     this.#timer ??= setInterval(() => this.#sweep(), LOOK_MS);
     this.#timer.unref();
-    this.#changed();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Returns all valid allowances. */
@@ -119,7 +119,7 @@ export class Allowances {
       const entry = this.#entries.get(id);
       if (entry !== undefined) entry.allowance = { ...entry.allowance, uses: entry.allowance.uses + 1 };
     }
-    this.#changed();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Ends an allowance. Returns false when there is none. */
@@ -132,7 +132,7 @@ export class Allowances {
       this.#timer = undefined;
     }
     this.deps.ended(entry.allowance, why);
-    this.#changed();
+    for (const listener of this.#listeners) listener();
     return true;
   }
 

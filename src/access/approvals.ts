@@ -68,7 +68,7 @@ export class Approvals {
   readonly #directory: string;
   #watching: (() => void) | undefined;
   #takeDenials: () => void = () => {};
-  #changed: () => void = () => {};
+  readonly #listeners: (() => void)[] = [];
 
   /** `decisions` is the directory of decisions; without it, this agent cannot ask. */
   constructor(
@@ -96,7 +96,7 @@ export class Approvals {
 
   /** Calls `listener` when a request begins, and when it is decided or ends. */
   subscribe(listener: () => void): void {
-    this.#changed = listener;
+    this.#listeners.push(listener);
   }
 
   /** Calls `takeDenials` before an approval takes effect, so that a denial at the same time wins. */
@@ -136,7 +136,7 @@ export class Approvals {
     const withdraw = (): void => this.#settle(session, { kind: 'withdrawn', why: String(signal.reason), by: '' });
     signal.addEventListener('abort', withdraw, { once: true });
     this.#watching ??= this.#watch();
-    this.#changed();
+    for (const listener of this.#listeners) listener();
     return promise;
   }
 
@@ -166,7 +166,7 @@ export class Approvals {
       this.logger.warn({ session, err: error }, 'an approval request could not be removed');
     }
     waiting.settle(verdict);
-    this.#changed();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Watches for decisions while a request waits. Returns what ends that. */

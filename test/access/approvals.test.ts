@@ -12,10 +12,14 @@ test('a request that nobody has decided on expires, and is gone from the disk', 
   using place = new TemporaryDirectory();
   mkdirSync(place.join('decisions'));
   const approvals = new Approvals(place.path, place.join('decisions'), systemClock, {} as Logger);
+  const told = [0, 0];
+  for (const at of told.keys()) approvals.subscribe(() => (told[at] = (told[at] ?? 0) + 1));
   const request = { session: SESSION, cmd: 'true', expires_at: Date.now() + 20 } as ApprovalRequest;
   const verdict = approvals.ask(request, new AbortController().signal);
   expect(approvals.waiting()).toMatchObject([{ request: { session: SESSION } }]);
   expect(await verdict).toEqual({ kind: 'expired', why: 'nobody decided within 10 minutes', by: '' });
   expect(approvals.waiting()).toEqual([]);
+  // The server's own console, and that of its hub.
+  expect(told).toEqual([2, 2]);
   expect([...new Bun.Glob('**/*.json').scanSync(place.path)]).toEqual([]);
 });

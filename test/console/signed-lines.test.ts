@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { writeFileSync } from 'node:fs';
+import { planDigest } from '../../src/access/approval-request.ts';
 import type { AuditLine } from '../../src/audit/chain.ts';
 import { verifyRecord } from '../../src/audit/verify.ts';
 import { newOrder, type SignedOrder } from '../../src/console/order.ts';
@@ -52,6 +53,30 @@ test('a signature of something else than the line says is found', async () => {
     expect(await findings({ ...approved, ...change, signed: right })).toEqual(['its signature is of something else']);
   expect(await findings({ ...thawed, since: '', signed: await signed(thaw) })).toBeArrayOfSize(1);
   expect(await findings({ ...thawed, signed: right })).toBeArrayOfSize(1);
+});
+
+test('the approval of a plan that names another server, token or command than its line is found', async () => {
+  const name = { hub: 'U', run: SESSION, principal: 'reports#1a2b3c4d', cmd_sha256: DIGEST, args_sha256: DIGEST };
+  const server = { name: 'web1', key: `UABCDEFGHI${'A'.repeat(46)}`, instance: SESSION };
+  const plan = { ...name, servers: [server, { ...server, name: 'web2', key: `UBBCDEFGHI${'A'.repeat(46)}` }] };
+  const order = { ...newOrder(), kind: 'approve-plan', run: SESSION, plan: planDigest(plan) } as const;
+  const onServer = { token: 'hub/reports#1a2b3c4d', server: 'web1@bcdefghi', cmd_sha256: DIGEST, plan };
+  const right = { ...approved, ...onServer, signed: await signed(order) };
+  expect(await findings(right)).toEqual([]);
+  const elsewhere = { ...plan, servers: [{ ...server, name: 'db' }] };
+  for (const change of [
+    { server: 'db@bcdefghi' },
+    { token: 'reports#1a2b3c4d' },
+    { cmd_sha256: 'b'.repeat(64) },
+    { decision: 'denied' },
+    { plan: elsewhere },
+    { plan: { ...plan, run: newOrder().id } },
+    { plan: undefined },
+  ])
+    expect(await findings({ ...right, ...change })).toEqual(['its signature is of something else']);
+  const onHub = { ...line, by, event: 'agent', what: 'plan approved', run: SESSION, plan: order.plan };
+  expect(await findings({ ...onHub, signed: right.signed })).toEqual([]);
+  expect(await findings({ ...onHub, plan: DIGEST, signed: right.signed })).toBeArrayOfSize(1);
 });
 
 test('a line that names another signer, or a passkey and no signature, is found', async () => {

@@ -23,13 +23,13 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
   let phone: OwnerPage;
 
   beforeAll(async () => {
-    nats = await TestNats.start('web1', 'web2');
+    nats = await TestNats.start('web1', 'web2', 'web3');
     mkdirSync(place.join('profiles.d'), { mode: 0o755 });
     writeFileSync(place.join('profiles.d/careful.toml'), CAREFUL);
     [browser, host] = await Promise.all([openBrowser(), ConsoleHost.start(nats.hubSettings)]);
     phone = await OwnerPage.open(browser, host);
     await phone.enrol();
-    for (const name of ['web1', 'web2']) {
+    for (const name of ['web1', 'web2', 'web3']) {
       mkdirSync(place.join(name), { mode: 0o750 });
       servers.push(
         await startAgent({
@@ -63,7 +63,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
   test('shows the hub and each server, and what waits there with the name of the server first', async () => {
     await phone.shows('web2');
     const headings = "[...document.querySelectorAll('main h3')].map((one) => one.textContent).join()";
-    expect(await phone.page.evaluate(headings)).toBe('hub,web1,web2');
+    expect(await phone.page.evaluate(headings)).toBe('hub,web1,web2,web3');
     const { session } = await web(1).shell({ cmd: HOSTILE });
     await phone.shows('web1 Request 1');
     await phone.shows('\\u{202e}evil\\u{7}');
@@ -77,10 +77,15 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     expect((await web(1).read({ session, wait: 5 })).status).toBe('denied');
   });
 
-  test('approves what waits on a server with a passkey, for that server alone', async () => {
-    const headers = { 'x-auth-token': await host.newToken('everywhere', 'full') };
-    const call = async (op: string, args: object) =>
+  /** Calls operations of the hub with a token for every server. */
+  const callsOf = async (token: string) => {
+    const headers = { 'x-auth-token': await host.newToken(token, 'full') };
+    return async (op: string, args: object) =>
       (await host.agent.request('/', { method: 'POST', headers, body: JSON.stringify({ op, args }) })).body;
+  };
+
+  test('approves what waits on a server with a passkey, for that server alone', async () => {
+    const call = await callsOf('everywhere');
     const asked = { server: 'web1', cmd: 'rm -f none; echo ran', background: true };
     const { session } = await eventually('the token counts', async () => {
       const answer = await call('shell', asked);
@@ -94,6 +99,31 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
       status: 'done',
       stdout: 'ran\n',
     });
+  });
+
+  test('approves a run on many servers once, whatever the first of them has written', async () => {
+    const call = await callsOf('many');
+    await eventually('the token counts', async () => 'hub' in (await call('list_servers', {})));
+    const written = '</code><h1>Nothing waits</h1><button>Approve for all</button>\u202e';
+    const asked = { servers: ['web[1-3]'], cmd: 'rm -f none; cat', stdin: written, batches: [1, '100%'] };
+    const answer = call('run_on', asked);
+    await phone.shows('web1 Request 3');
+    await phone.press('web1: Approve request 3');
+    await phone.shows('One approval for 2 servers');
+    await phone.shows('web[2-3]');
+    await phone.shows('Nothing in them is from Agent3');
+    await phone.shows('</code><h1>Nothing waits</h1><button>Approve for all</button>\\u{202e}');
+    const count = async (selector: string) =>
+      phone.page.evaluate(`document.querySelectorAll(${JSON.stringify(selector)}).length`);
+    expect(await count('main h1')).toBe(1);
+    // The servers' own requests are in the card of the plan.
+    const cards = 'article[aria-labelledby^="request-"], article[aria-labelledby^="plan-"]';
+    await eventually('there is one card', async () => (await count(cards)) === 1);
+    expect(await count('.foreign button')).toBe(0);
+    await phone.shot('fleet-plan');
+    await phone.press('Approve for all 2 servers');
+    expect(await answer).toMatchObject({ status: 'done', groups: [{ servers: ['web[1-3]'], exit_code: 0 }] });
+    await phone.showsNot('One approval');
   });
 
   test('shows what runs on a server, and what it writes', async () => {
