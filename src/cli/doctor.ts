@@ -8,6 +8,7 @@ import { DOCTOR_NOTE, type DoctorNote, keepDoctorNote } from '../console/doctor-
 import { consoleFinding } from '../install/doctor/console.ts';
 import { approvalsFinding, auditFinding, lookFinding, profilesFinding } from '../install/doctor/control.ts';
 import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
+import { fleetFinding, isOfFleet } from '../install/doctor/fleet.ts';
 import {
   commandFinding,
   exposureFinding,
@@ -102,6 +103,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     ['look', () => lookFinding(user)],
     ['approvals', () => approvalsFinding(user)],
     ['console', () => consoleFinding(manifest)],
+    ...(isOfFleet(values) ? [['fleet', () => fleetFinding(values)] as const] : []),
     ['audit', auditFinding],
     ['logrotate', logrotateFinding],
     ['watchdog', () => watchdogFinding(manifest)],

@@ -88,6 +88,14 @@ export class Hub implements FleetDoor, Disposable {
     return [...this.#servers.values()].map((server) => server.describe(now, this.#link.isConnected));
   }
 
+  /** Its servers, and how many of them are connected; null: the hub itself is not. */
+  get status(): { readonly connected: number | null; readonly all: number } {
+    const now = performance.now();
+    const servers = [...this.#servers.values()];
+    const connected = this.#link.isConnected ? servers.filter((server) => server.isConnected(now)).length : null;
+    return { connected, all: servers.length };
+  }
+
   async callServer(
     server: FleetServer,
     op: string,

@@ -39,6 +39,7 @@ export class Member implements Disposable {
   #calls = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
   #isLeaving = false;
+  #state = { isConnected: false, since: Date.now() };
   readonly #end: DisposableStack = new DisposableStack();
 
   constructor(
@@ -55,6 +56,11 @@ export class Member implements Disposable {
   /** Calls of the hub that wait for their answers. */
   get pending(): number {
     return this.#calls;
+  }
+
+  /** Whether it is connected to the hub, and since when, in milliseconds since the epoch. */
+  get state(): { readonly isConnected: boolean; readonly since: number } {
+    return this.#state;
   }
 
   /** Connects, and stays connected until it is disposed of. */
@@ -89,7 +95,10 @@ export class Member implements Disposable {
       isOver: () => this.#isOver,
       opened: (connection) => this.#opened(connection),
       connected: () => this.#connected(),
-      lost: () => this.deps.logger.warn({ hub }, 'the connection to the hub is lost: commands continue'),
+      lost: () => {
+        this.#state = { isConnected: false, since: Date.now() };
+        this.deps.logger.warn({ hub }, 'the connection to the hub is lost: commands continue');
+      },
       failed: (error) => this.#notConnected(error),
     });
   }
@@ -108,6 +117,7 @@ export class Member implements Disposable {
   #connected(): void {
     if (this.#isOver) return;
     this.#toldMs = Number.NEGATIVE_INFINITY;
+    this.#state = { isConnected: true, since: Date.now() };
     this.deps.logger.info({ hub: this.membership.hub, server: this.membership.name }, 'connected to the hub');
     this.#sendState();
   }

@@ -4,7 +4,7 @@ import { askHealth } from '../../ops/watchdog/check.ts';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { readService, type ServiceState, unitProperties } from '../../ops/watchdog/service.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
-import { parseServiceStatus } from '../lib/service-status.ts';
+import { describeFleet, type FleetStatus, parseServiceStatus } from '../lib/service-status.ts';
 import { pinnedPasskeys } from './console-settings.ts';
 import { below } from './disk.ts';
 import { installedBinary, type Manifest, readManifest } from './installed.ts';
@@ -12,7 +12,7 @@ import { PATHS, SERVICE } from './layout.ts';
 import { InstallFault, readText } from './machine.ts';
 
 /** The installed service, as systemd and the agent itself tell of it. */
-export interface Service extends ServiceState {
+export interface Service extends ServiceState, FleetStatus {
   /** Commands, and processes they left, that it looks after. */
   readonly commands: number;
   /** Its owner has frozen the server. */
@@ -24,9 +24,10 @@ export interface Service extends ServiceState {
 /** Asks systemd for the state of the service. */
 export function serviceState(): Service {
   const state = readService(SERVICE);
-  const { commands, outliving, isFrozen } = parseServiceStatus(state.statusText);
+  const { outliving, ...status } = parseServiceStatus(state.statusText);
+  const { commands, isFrozen } = status;
   // What is frozen does not end: a restart waits for none of it.
-  return { ...state, commands, isFrozen, waitedFor: isFrozen ? 0 : commands - outliving };
+  return { ...state, ...status, waitedFor: isFrozen ? 0 : commands - outliving };
 }
 
 /** Whether the agent that runs was started from an executable that has been replaced since, say by a package. */
@@ -86,6 +87,8 @@ export interface Installed {
     readonly frozen: boolean;
     /** The version that answers on the URL; null where none does. */
     readonly answers: string | null;
+    /** Its connections to a fleet; missing without one. */
+    readonly fleet?: string;
   } | null;
 }
 
@@ -117,8 +120,11 @@ function lookAtConsole(root: string, { console }: Manifest): Installed['console'
 }
 
 async function lookAtService(origin: string): Promise<Installed['service']> {
-  const { isActive, isEnabled, commands, isFrozen: frozen } = serviceState();
-  return { active: isActive, starts_at_boot: isEnabled, commands, frozen, answers: (await versionOn(origin)) ?? null };
+  const state = serviceState();
+  const { isActive, isEnabled, commands, isFrozen: frozen } = state;
+  const fleet = describeFleet(state);
+  const answers = (await versionOn(origin)) ?? null;
+  return { active: isActive, starts_at_boot: isEnabled, commands, frozen, answers, ...(fleet && { fleet }) };
 }
 
 /** The same in a few lines. */
@@ -134,11 +140,12 @@ export function describeInstalled({
 }: Installed): string {
   const about = `binary     ${binary}: ${version ?? 'cannot be run here'}`;
   if (service === null) return `${about}\nuser       ${user}\nstaged, for ${url}`;
-  const { active, starts_at_boot, commands, frozen, answers } = service;
+  const { active, starts_at_boot, commands, frozen, answers, fleet } = service;
   return [
     about,
     `service    ${active ? 'active' : 'not active'}, ${starts_at_boot ? 'starts at boot' : 'does not start at boot'}, ${commands} commands ${frozen ? 'frozen (agent3 thaw)' : 'running'}`,
     `answers    ${answers === null ? 'no' : `version ${answers}`} on ${url}`,
+    ...(fleet === undefined ? [] : [`fleet      ${fleet}`]),
     `user       ${user}`,
     `watchdog   ${watchdog}`,
     ...(domain === null ? [] : [`domain     ${domain}`]),

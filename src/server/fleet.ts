@@ -8,6 +8,7 @@ import type { SigningKey } from '../fleet/keys.ts';
 import type { Member, MemberDeps } from '../fleet/member.ts';
 import type { Membership } from '../fleet/membership.ts';
 import { describeErrno } from '../lib/errors.ts';
+import type { FleetStatus } from '../lib/service-status.ts';
 import type { Operation } from '../operations/operation.ts';
 import { processEnvironment, serviceManager } from '../settings/environment.ts';
 import type { Deps } from './deps.ts';
@@ -29,6 +30,8 @@ export interface Fleet {
   start(door: Omit<MemberDeps, keyof HubsPart | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
   /** Calls of the hub that wait for their answers. */
   pending(): number;
+  /** The state of its connections. */
+  status(): FleetStatus;
 }
 
 /** Of an agent alone. */
@@ -38,6 +41,7 @@ export const NO_FLEET: Fleet = {
   requireOwn: () => {},
   start: () => {},
   pending: () => 0,
+  status: () => ({}),
 };
 
 /** The fleet that the settings name. Throws `StartupFault`. */
@@ -56,6 +60,7 @@ export async function openFleet(deps: Deps): Promise<Fleet> {
       membership?.start({ ...deps, ...door, ...membership.hubs });
     },
     pending: () => membership?.pending() ?? 0,
+    status: () => ({ ...(hub && { servers: hub.status }), ...membership?.status() }),
   };
 }
 
@@ -107,6 +112,7 @@ async function openMembership(deps: Deps, path: string) {
       begin(file.value);
     },
     pending: () => member?.pending ?? 0,
+    status: (): FleetStatus => (file.value && member ? { hub: { name: file.value.hub, ...member.state } } : {}),
   };
 }
 

@@ -7,7 +7,7 @@ import { commit, version } from '../version.ts';
 import { openConsole } from './console.ts';
 import { buildDeps, type Deps } from './deps.ts';
 import { reportRestart } from './events.ts';
-import { openFleet } from './fleet.ts';
+import { type Fleet, NO_FLEET, openFleet } from './fleet.ts';
 import { Listener } from './listener.ts';
 import type { Log } from './log.ts';
 import { stopOnSignals } from './shutdown.ts';
@@ -48,7 +48,7 @@ export async function serve(): Promise<void> {
   const { recovered, stopJobs } = beginWork(deps, signIn?.jobs ?? []);
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });
   reloadOnSignal(log, listener, deps.audit);
-  reportTo(manager, deps);
+  reportTo(manager, deps, fleet);
   await openConsole(deps, fleet.hub);
   if (manager.notifySocket !== undefined) reportRestart(deps);
   probeSandboxes(deps);
@@ -78,6 +78,9 @@ function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefine
 /** The number of running commands is told this long after it has changed: not for each of many short ones. */
 const STATUS_DELAY_MS = 300;
 
+/** How late it is told that a connection of the fleet has come or gone. */
+const FLEET_LOOK_MS = 2000;
+
 /** systemd wants a sign of life every half of the watchdog's time (sd_watchdog_enabled(3)); a third survives a slow one. */
 const SIGNS_PER_WATCHDOG = 3;
 
@@ -85,14 +88,16 @@ const SIGNS_PER_WATCHDOG = 3;
  * Tells systemd (sd_notify(3)) that the agent is ready, how many commands run, that it lives, and that it stops. The
  * signs of life come from the event loop: an agent that hangs sends none, and is killed and started again.
  */
-export function reportTo(manager: ServiceManager, { shutdown, commands, freeze, logger }: Deps): void {
+export function reportTo(manager: ServiceManager, { shutdown, commands, freeze, logger }: Deps, fleet: Fleet): void {
   if (manager.notifySocket === undefined) return;
   const notify = openNotifySocket(manager.notifySocket);
   const status = (): string => {
     const { supervised, outliving } = commands;
-    return `STATUS=${formatServiceStatus({ commands: supervised, outliving, isFrozen: freeze.isFrozen })}\n`;
+    const fields = { commands: supervised, outliving, isFrozen: freeze.isFrozen, ...fleet.status() };
+    return `STATUS=${formatServiceStatus(fields)}\n`;
   };
-  if (!notify(`READY=1\n${status()}`)) logger.warn('the service manager takes no notification');
+  let said = status();
+  if (!notify(`READY=1\n${said}`)) logger.warn('the service manager takes no notification');
   if (manager.watchdogMs !== undefined) {
     setInterval(() => notify('WATCHDOG=1\n'), manager.watchdogMs / SIGNS_PER_WATCHDOG).unref();
   }
@@ -102,9 +107,14 @@ export function reportTo(manager: ServiceManager, { shutdown, commands, freeze, 
     isDue = true;
     setTimeout(() => {
       isDue = false;
-      if (!shutdown.fired) notify(status());
+      said = status();
+      if (!shutdown.fired) notify(said);
     }, STATUS_DELAY_MS);
   };
+  const look = (): void => {
+    if (said !== status()) changed();
+  };
+  if (fleet !== NO_FLEET) setInterval(look, FLEET_LOOK_MS).unref();
   commands.watchCount(changed);
   freeze.subscribe(changed);
   shutdown.subscribe(() => notify('STOPPING=1\nSTATUS=stopping'));

@@ -72,6 +72,19 @@ set -a; . /opt/web1/server.env; set +a
 AGENT3_API_TOKEN=0123456789abcdef0123 AGENT3_PORT=5999 AGENT3_SESSIONS_DIR=/opt/web1/sessions setsid agent3 serve > /opt/web1/log 2>&1 < /dev/null &`);
     await eventually('web1 answers', async () => (await called({ cmd: 'id -un' }))['stdout'] === 'root\n');
     expect((await ask(vm, 'shell', { cmd: 'id -un' })).body['stdout']).toBe('agent3\n');
+    await eventually('the status has it', async () =>
+      (await vm.run('agent3 status')).stdout.includes('fleet      hub of 1 servers, 1 connected'),
+    );
+    expect((await vm.run('agent3 doctor')).stdout).toContain(
+      'hub of 1 servers, 1 connected; agent3 fleet list shows which',
+    );
+    expect((await vm.run('agent3 fleet list')).stdout).toMatch(/^web1 +connected +full +role=web/);
+    await vm.sh('systemctl stop agent3-nats');
+    await eventually('NATS is missed', async () =>
+      (await vm.run('agent3 doctor')).stdout.includes('the hub is not connected to NATS'),
+    );
+    await vm.sh('systemctl start agent3-nats');
+    await eventually('web1 is back', async () => (await called({ cmd: 'id -un' }))['stdout'] === 'root\n');
     await vm.sh('agent3 fleet remove web1');
     await eventually('web1 is gone', async () => (await called({ cmd: 'true' }))['error'] === 'Invalid args');
     expect(await faultsOf(vm)).toEqual([]);

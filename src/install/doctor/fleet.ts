@@ -1,0 +1,24 @@
+import { describeFleet } from '../../lib/service-status.ts';
+import { serviceState } from '../service.ts';
+import { bad, type Found, good } from './finding.ts';
+
+type Values = Readonly<Record<string, string>>;
+
+/** Whether the settings make the agent a hub, or a server of one. */
+export function isOfFleet(values: Values): boolean {
+  return Boolean(values['AGENT3_FLEET_DIR'] || values['AGENT3_HUB_FILE']);
+}
+
+/** Is the hub connected to NATS, and the server to its hub, as the agent says. A server that is away is no fault of the hub. */
+export function fleetFinding(values: Values): Found {
+  const { servers, hub } = serviceState();
+  const isHub = Boolean(values['AGENT3_FLEET_DIR']);
+  if (isHub ? servers === undefined : hub === undefined)
+    return bad(`the agent runs without ${isHub ? 'its fleet' : 'its hub'} yet`, 'systemctl restart agent3');
+  if (servers?.connected === null)
+    return bad('the hub is not connected to NATS, so it reaches no server', 'journalctl -u agent3-nats -n 20');
+  const found = describeFleet({ ...(servers && { servers }), ...(hub && { hub }) }) ?? '';
+  if (hub?.isConnected === false)
+    return bad(found, 'journalctl -u agent3 -n 20 says why; where the hub has removed this server: agent3 leave');
+  return good(servers === undefined ? found : `${found}; agent3 fleet list shows which`);
+}
