@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import manifest from '../package.json';
@@ -40,21 +40,34 @@ export function buildBundle(binary: string, target: string, directory: string): 
   }
 }
 
+/** What is made: of the names of bundles (`linux-x64`), or of all where none is given. Throws for a name that is none. */
+export function chosenTargets(bundles: readonly string[]): readonly (readonly [name: string, target: string])[] {
+  const all = Object.entries(RELEASE_TARGETS);
+  if (bundles.length === 0) return all;
+  const named = new Map(all.map((entry) => [entry[0].replace(/^agent3-/, ''), entry]));
+  return bundles.map((bundle) => {
+    const entry = named.get(bundle);
+    if (entry === undefined) throw new Error(`there is no bundle ${bundle}: ${[...named.keys()].join(', ')}`);
+    return entry;
+  });
+}
+
 function run(argv: string[]): void {
   const { exitCode } = Bun.spawnSync(argv, { stdio: ['ignore', 'inherit', 'inherit'] });
   if (exitCode !== 0) throw new Error(`${argv[0]} failed`);
 }
 
 if (import.meta.main) {
+  const targets = chosenTargets(process.argv.slice(2));
   rmSync(OUT, { recursive: true, force: true });
   mkdirSync(OUT, { recursive: true });
-  const binaries = new Map<string, string>();
-  for (const [name, target] of Object.entries(RELEASE_TARGETS)) binaries.set(name, build(name, target));
+  const binaries = new Map(targets.map(([name, target]) => [name, build(name, target)]));
   const made = [...binaries].map(([name, binary]) => buildBundle(binary, name.replace(/^agent3-/, ''), OUT));
   for (const [architecture, name] of Object.entries(PACKAGES)) {
-    made.push(buildDeb({ binary: binaries.get(name) ?? '', architecture, version: manifest.version, directory: OUT }));
+    const binary = binaries.get(name);
+    if (binary !== undefined) made.push(buildDeb({ binary, architecture, version: manifest.version, directory: OUT }));
   }
   const lines = await Promise.all(made.map(async (path) => `${await sha256(path)}  ${path.split('/').at(-1)}`));
   writeFileSync(join(OUT, 'SHA256SUMS'), `${lines.join('\n')}\n`);
-  console.log(readFileSync(join(OUT, 'SHA256SUMS'), 'utf8').trimEnd());
+  console.log(`In dist/release, with their SHA-256:\n${lines.join('\n')}`);
 }

@@ -64,12 +64,12 @@ export function requireSignIn(): { readonly issuer: string; readonly key: GrantK
   if (issuer === '')
     fail(
       EXIT_FAILURE,
-      'clients sign in over HTTPS, and AGENT3_PUBLIC_URL is not set: sudo agent3 install --domain NAME. (Only root can read the settings of the service.)',
+      'clients sign in over HTTPS, and AGENT3_PUBLIC_URL is not set: sudo agent3 install --domain NAME. Without a public name, see ops/docs/connect.md. (Only root can read the settings of the service.)',
     );
   if (!takesSignIns(issuer))
     fail(
       EXIT_FAILURE,
-      `clients sign in only over https, and AGENT3_PUBLIC_URL is ${visibleLine(issuer)}: sudo agent3 install --domain NAME, or set the https URL of your proxy`,
+      `clients sign in only over https, or at http://127.0.0.1:PORT, and AGENT3_PUBLIC_URL is ${visibleLine(issuer)}: sudo agent3 install --domain NAME, or set the https URL of your proxy`,
     );
   if (!secret)
     fail(

@@ -143,7 +143,7 @@ function describeEnd(purge: boolean, dryRun: boolean, root: string): string {
     return 'The service is removed. The package, settings, sessions and logs are kept. To remove them all: apt purge agent3';
   return purge
     ? 'Agent3 is removed, with its settings, sessions and logs.'
-    : 'Agent3 is removed. Settings, sessions and logs are kept. To remove them: uninstall --purge, with the executable of a bundle';
+    : 'Agent3 is removed. Settings, sessions and logs are kept. To remove them too, in the directory of the bundle: ./agent3 uninstall --purge';
 }
 
 const TITLES: Readonly<Record<Installed['kind'], string>> = {

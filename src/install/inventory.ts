@@ -60,12 +60,12 @@ export interface Addition {
 
 const rootAgent = { when: '`--user root`', isThere: ({ user }: Shape) => user === 'root' };
 const ownUser = { when: 'by default', isThere: ({ user }: Shape) => user === DEFAULT_USER };
-const timer = { when: 'but with `--no-watchdog`', isThere: ({ watchdog }: Shape) => watchdog === 'timer' };
+const timer = { when: 'unless `--no-watchdog`', isThere: ({ watchdog }: Shape) => watchdog === 'timer' };
 const image = { when: '`--root DIR`', isThere: ({ staged }: Shape) => staged };
 const domain = { when: '`--domain NAME`', isThere: (shape: Shape) => shape.domain !== null };
 const packaged = { when: 'the package', isThere: (shape: Shape) => shape.packaged };
 const bundled = { when: 'the bundle', isThere: (shape: Shape) => !shape.packaged };
-const console = { when: 'but with `--no-console`', isThere: hasConsole };
+const console = { when: 'unless `--no-console`', isThere: hasConsole };
 const consoleSite = { when: 'a console with `--domain` or `--console-domain`', isThere: hasConsoleSite };
 const bundledPage = {
   when: 'the bundle, with the console',

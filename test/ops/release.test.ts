@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildDeb } from '../../ops/deb.ts';
-import { buildBundle } from '../../ops/release.ts';
+import { buildBundle, chosenTargets } from '../../ops/release.ts';
 import { BINARY } from '../helpers/binary.ts';
 import { command, ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -31,6 +31,14 @@ describe('the bundle', () => {
     command(['tar', '-xzf', archive, '-C', directory.path]);
     const [tree = ''] = readdirSync(directory.path).filter((name) => !name.endsWith('.gz'));
     expect(command([join(directory.path, tree, 'ops/install'), '--help'])).toContain('--dry-run');
+  });
+});
+
+describe('a release', () => {
+  test('has every bundle, or those that are named', () => {
+    expect(chosenTargets([]).length).toBe(5);
+    expect(chosenTargets(['linux-arm64'])).toEqual([['agent3-linux-arm64', 'bun-linux-arm64']]);
+    expect(() => chosenTargets(['x64'])).toThrow('there is no bundle x64: linux-x64, linux-x64-baseline');
   });
 });
 

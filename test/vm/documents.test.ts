@@ -67,12 +67,13 @@ const LINES: Plan = { isLines: true };
 
 /** Block → how it is run. What is not named runs as it stands. */
 const PLANS: Readonly<Record<string, Plan>> = {
-  'README.md 1': { prepare: UNPACKED('x64'), instead: DOMAIN, shows: /URL +https:\/\/agent3\.localhost\// },
-  'README.md 3': { prepare: `${CLONE}; export AGENT3_PORT=5002`, until: 'curl -sf http://127.0.0.1:5002/healthz' },
-  'README.md 4': { prepare: TOKEN, instead: OF_ENV, shows: /"exit_code":2/ },
-  'README.md 5': CONNECT,
-  'README.md 6': LINK,
-  'README.md 7': { ...APPROVAL, shows: /rm \/tmp\/ap\/none/ },
+  'README.md 2': { prepare: UNPACKED('x64'), instead: DOMAIN, shows: /URL +https:\/\/agent3\.localhost\// },
+  'README.md 4': { prepare: `${CLONE}; export AGENT3_PORT=5002`, until: 'curl -sf http://127.0.0.1:5002/healthz' },
+  'README.md 5': { prepare: TOKEN, instead: OF_ENV, shows: /"exit_code":2/ },
+  'README.md 6': CONNECT,
+  'README.md 7': { after: 'agent3 token revoke asks' },
+  'README.md 8': LINK,
+  'README.md 9': { ...APPROVAL, shows: /rm \/tmp\/ap\/none/ },
   'access.md 1': {
     prepare: 'agent3 token list | grep -q ^reports && agent3 token revoke reports; true',
     shows: /reports/,
