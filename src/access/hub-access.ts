@@ -11,6 +11,8 @@ const MOST_REMEMBERED = 10_000;
 /** What the tokens of the hub may do on this server. */
 export class HubAccess {
   readonly #reaches = new Map<string, Reach>();
+  /** Tokens that have ended, as the hub reported. */
+  readonly #ended = new Set<string>();
 
   /** `ceiling` returns the profile that the owner chose when this server joined; undefined when it has left. */
   constructor(private readonly ceiling: () => string | undefined) {}
@@ -18,6 +20,7 @@ export class HubAccess {
   /** Returns the principal of a token of the hub. Its latest request sets what it may do, also for what still waits. */
   admit(token: string, reach: Reach): string {
     const principal = `${PREFIX}${token}`;
+    this.#ended.delete(principal);
     this.#reaches.delete(principal);
     const [oldest] = this.#reaches.size >= MOST_REMEMBERED ? this.#reaches.keys() : [];
     if (oldest !== undefined) this.#reaches.delete(oldest);
@@ -25,9 +28,18 @@ export class HubAccess {
     return principal;
   }
 
-  /** Returns the profile of a principal; undefined when it is not a token of the hub, or this server has left the hub. */
+  /** Ends a token of the hub: its commands that wait for approval are denied. */
+  end(token: string): void {
+    const principal = `${PREFIX}${token}`;
+    this.#reaches.delete(principal);
+    const [oldest] = this.#ended.size >= MOST_REMEMBERED ? this.#ended : [];
+    if (oldest !== undefined) this.#ended.delete(oldest);
+    this.#ended.add(principal);
+  }
+
+  /** Returns the profile of a principal; undefined when it is not a token of the hub, has ended, or this server has left the hub. */
   profileOf(principal: string): string | undefined {
-    return principal.startsWith(PREFIX) ? this.ceiling() : undefined;
+    return principal.startsWith(PREFIX) && !this.#ended.has(principal) ? this.ceiling() : undefined;
   }
 
   /** Returns the part of that profile that a principal may use. */

@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { reachOf } from '../access/hub-access.ts';
 import type { Answer } from '../calls/context.ts';
+import { Deadline } from '../lib/clock.ts';
 import { OperationNotAllowed, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { answerOf, refusalOf } from './answers.ts';
 import { deliver, describeAbsence } from './deliver.ts';
 import type { FleetDoor, FleetServer, RemoteCall } from './door.ts';
+import { EndedTokens, type EndedTokensDeps } from './ended-tokens.ts';
 import { type FleetReply, open, STATE } from './envelope.ts';
 import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
-import { type SigningKey, tagOf } from './keys.ts';
+import { type PublicKey, type SigningKey, tagOf } from './keys.ts';
 import { KeysCourier } from './keys-courier.ts';
 import { KnownServer } from './known-server.ts';
 import type { Msg } from './nats.ts';
@@ -23,12 +25,15 @@ export interface HubDeps {
   readonly certificate: string;
   readonly key: SigningKey;
   readonly logger: Logger;
+  readonly access: EndedTokensDeps['access'];
 }
 
 const MAX_CHARS = 600_000;
 /** The hub adds to an answer the name of the server, and the tags of ids. */
 const ROOM = 0.95;
 const MORE_ROOM_CHARS = 300;
+/** How long a server has to confirm the end of a token. */
+const TELL_SECONDS = 5;
 
 /** The hub's side: knows the servers, and runs calls on them. */
 export class Hub implements FleetDoor, Disposable {
@@ -38,10 +43,12 @@ export class Hub implements FleetDoor, Disposable {
   readonly #inventory: WatchedFile<Inventory>;
   readonly #link: HubLink;
   readonly #courier: KeysCourier;
+  readonly #ended: EndedTokens;
 
   /** Throws `FleetFileFault` where the inventory cannot be used. */
   constructor(private readonly deps: HubDeps) {
-    const { directory, certificate, key, logger } = deps;
+    const { directory, certificate, key, logger, access } = deps;
+    this.#ended = new EndedTokens({ access, tell: (server, principal) => this.#tellEnd(server, principal) });
     this.#inventory = new WatchedFile(
       inventoryPath(directory),
       () => readInventory(directory),
@@ -71,6 +78,7 @@ export class Hub implements FleetDoor, Disposable {
   [Symbol.dispose](): void {
     this.#inventory[Symbol.dispose]();
     this.#courier[Symbol.dispose]();
+    this.#ended[Symbol.dispose]();
     this.#link[Symbol.dispose]();
   }
 
@@ -109,6 +117,7 @@ export class Hub implements FleetDoor, Disposable {
         `Nothing was done: the profile ${call.profile.name} of this token has rules, limits or directories of the hub, which mean nothing on ${name}. A token for servers has full or readonly, or a profile that adds operations alone.`,
       );
     const known = this.#callable(name, key);
+    this.#ended.used(call.principal, key);
     const fields = {
       ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address },
       ...(call.shared !== undefined && { plan: call.shared }),
@@ -134,6 +143,20 @@ export class Hub implements FleetDoor, Disposable {
     const { status, body, headers } = await this.#reply(this.#callable(name, key), fields, patience);
     if (status === 200) return body;
     throw refusalOf(name, { status, body, headers });
+  }
+
+  /** Tells a server that a token has ended. Resolves to true when it has confirmed, or is no longer in the fleet. */
+  async #tellEnd(key: PublicKey, principal: string): Promise<boolean> {
+    const known = [...this.#servers.values()].find((one) => one.key === key);
+    if (known === undefined) return true;
+    const { name } = known.record;
+    const fields = {
+      ...{ server: key, op: 'ended', args: {}, name, principal, request: randomUUID(), reach: 'readonly' as const },
+      ...{ address: '', lean: true, max_chars: MAX_CHARS },
+    };
+    const patience = { deadline: Deadline.after(TELL_SECONDS) };
+    const outcome = await deliver(this.#link, known, fields, patience).catch(() => 'late' as const);
+    return typeof outcome === 'object' && 'reply' in outcome && outcome.reply.status === 200;
   }
 
   /** Throws `ServerUnreachable` for a server that is not to be called. */

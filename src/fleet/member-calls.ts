@@ -62,9 +62,15 @@ export class MemberCalls {
     using subscriptions = new DisposableStack();
     const interrupted = new OneShotEvent();
     for (const event of [shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
-    return request.op === 'console'
-      ? await this.#shown(request, interrupted)
-      : await this.#answered(request, message, cancelled, interrupted);
+    switch (request.op) {
+      case 'console':
+        return await this.#shown(request, interrupted);
+      case 'ended':
+        this.deps.hubAccess.end(request.principal);
+        return { status: 200, headers: {}, body: {} };
+      default:
+        return await this.#answered(request, message, cancelled, interrupted);
+    }
   }
 
   async #answered(request: FleetRequest, message: Uint8Array, cancelled: OneShotEvent, interrupted: OneShotEvent) {

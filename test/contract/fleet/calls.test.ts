@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
@@ -212,12 +212,22 @@ describe('the server', () => {
     await eventually('the token is known', async () => (await call('list_servers', {}, token))['http'] === 200);
     const answer = call('shell', { server: 'web1', cmd: `${trigger.arrive}; ${trigger.wait}; echo done` }, token);
     const run = call('run_on', { servers: ['web1'], cmd: trigger.wait }, token);
+    const waiting = await call('shell', { server: 'web1', cmd: `touch ${directory.join('late')}` }, token);
+    expect(waiting['status']).toBe('waiting');
     await trigger.arrived();
     expect((await agent3(['token', 'revoke', 'full'], env)).code).toBe(0);
     await eventually('it is over', async () => (await call('list_servers', {}, token))['http'] === 403);
     trigger.open();
-    expect(await answer).toMatchObject({ http: 403, message: expect.stringContaining('answer of web1 is withheld') });
+    // By the server, which hears of the end, or by the hub.
+    expect(await answer).toMatchObject({ http: 403, message: expect.stringMatching(/answer( of web1)? is withheld/) });
     expect(await run).toMatchObject({ http: 403, message: expect.stringContaining('is withheld') });
+    // The server hears of it: what waits there is not run any more, whoever approves it.
+    const meta = `${web1.sessionsDir}/${String(waiting['session']).slice(0, 36)}/meta.json`;
+    const { decision } = await eventually('it is denied there', () => {
+      const record = JSON.parse(readFileSync(meta, 'utf8'));
+      return record.status === 'denied' && record;
+    });
+    expect(decision.reason).toContain('its token has ended');
   });
 
   test('keeps the sessions of each token of the hub to itself', async () => {
