@@ -14,7 +14,7 @@ export const changeFields = {
   sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
   change: Type.Optional(Type.String({ description: 'For undo.' })),
   ...waitingFields,
-  message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+  message: Type.Optional(Type.String({ description: 'Notes on the change.' })),
 } as const;
 
 /** Parses a mode in octal digits; undefined stays undefined. Throws `InvalidArguments`. */

@@ -15,7 +15,7 @@ export function editFileOperation(deps: FileDeps): Operation {
     name: 'edit_file',
     summary: 'Edit a file',
     description:
-      'Replaces texts in a file, all of them or none, and answers with the diff. undo puts back what it had.',
+      'Replaces texts in a file, all of them or none, and answers with the diff. undo restores the old content.',
     args: editFileArguments,
     result: Type.Object({
       diff: Type.Optional(Type.String({ description: 'What is different now.' })),
@@ -29,9 +29,9 @@ export function editFileOperation(deps: FileDeps): Operation {
 }
 
 const edit = Type.Object({
-  old: Type.String({ description: 'Text that is there once.' }),
-  new: Type.String({ description: 'What takes its place.' }),
-  all: Type.Optional(Type.Boolean({ description: 'Replace it wherever it is.' })),
+  old: Type.String({ description: 'Text that occurs exactly once.' }),
+  new: Type.String({ description: 'The text that replaces it.' }),
+  all: Type.Optional(Type.Boolean({ description: 'Replace every occurrence.' })),
 });
 
 const editFileArguments = Type.Object({
@@ -39,7 +39,7 @@ const editFileArguments = Type.Object({
   edits: Type.Array(edit, {
     minItems: 1,
     maxItems: 100,
-    description: 'Made one after the other.',
+    description: 'Made in this order.',
     examples: [[{ old: 'hello', new: 'goodbye' }]],
   }),
   expected_sha256: Type.Optional(

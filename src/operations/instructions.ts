@@ -59,7 +59,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['read_file', 'write_file', 'edit_file', 'undo'],
-    text: 'write_file and edit_file are for text that is hard to quote, read_file for parts of large files; undo puts back a change.',
+    text: 'write_file and edit_file are for text that is hard to quote, read_file for parts of large files; undo reverts a change.',
   },
   { needs: ['read_file'], without: 'write_file', text: 'read_file reads a file, or parts of a large one.' },
   { needs: ['upload', 'download'], text: 'For large or binary files, upload and download make a link.' },

@@ -59,7 +59,7 @@ const sessionSchema = Type.Object({
   exit_code: Type.Union([Type.Integer(), Type.Null()], { description: 'Exit code; null while it runs.' }),
   stdout_bytes: Type.Integer({ description: 'Size of standard output, in bytes.' }),
   stderr_bytes: Type.Integer({ description: 'Size of standard error, in bytes.' }),
-  reason: Type.Optional(Type.String({ description: 'Why it was stopped, where no call asked for that.' })),
+  reason: Type.Optional(Type.String({ description: 'Why it was stopped, if no call asked for that.' })),
 });
 
 const resultSchema = Type.Object({

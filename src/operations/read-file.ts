@@ -23,9 +23,9 @@ export function readFileOperation(deps: OperationDeps): Operation {
       size: Type.Optional(Type.Integer({ description: 'Size of the whole file, in bytes.' })),
       sha256: Type.Optional(Type.String({ description: 'Of the whole file, with its first page.' })),
       lines: Type.Optional(Type.Integer({ description: 'Lines of the whole file.' })),
-      next_offset: Type.Optional(Type.Integer({ description: 'Where to read on.' })),
+      next_offset: Type.Optional(Type.Integer({ description: 'Where the next page begins.' })),
       ...waitingFields,
-      message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+      message: Type.Optional(Type.String({ description: 'Notes on the content.' })),
     }),
     destructive: false,
     readOnly: true,
@@ -47,7 +47,7 @@ const readFileArguments = Type.Object({
   limit: Type.Optional(
     Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'At most so many lines or bytes.' }),
   ),
-  unit: Type.Union([Type.Literal('lines'), Type.Literal('bytes')], { default: 'lines', description: 'Of both.' }),
+  unit: Type.Union([Type.Literal('lines'), Type.Literal('bytes')], { default: 'lines', description: 'Unit of both.' }),
   numbers: Type.Boolean({ default: false, description: 'Line numbers before the lines.' }),
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
     default: 'utf8',

@@ -19,7 +19,7 @@ export function readSessionOperation(deps: OperationDeps): Operation {
     name: 'read_session',
     summary: 'Read output of a session',
     description:
-      'Reads what a command wrote, and whether it still runs: wait follows it, offset reads on from next_offset until eof, match finds lines.',
+      'Reads what a command wrote, and whether it still runs: wait follows it, offset continues from next_offset until eof, match finds lines.',
     args: argsSchema(deps),
     result: Type.Object({ ...sliceFields, matches: Type.Optional(matchesField) }),
     destructive: false,
@@ -56,7 +56,7 @@ function argsSchema({ limits }: OperationDeps) {
       minimum: Number.MIN_SAFE_INTEGER,
       maximum: Number.MAX_SAFE_INTEGER,
       default: 0,
-      description: 'Byte to read on from; negative: from the end.',
+      description: 'First byte to read; negative: from the end.',
     }),
     limit: Type.Integer({
       minimum: 1,
@@ -76,7 +76,7 @@ function argsSchema({ limits }: OperationDeps) {
     }),
     until: Type.Union([Type.Literal('end'), Type.Literal('output')], {
       default: 'end',
-      description: 'output: wait for new output alone.',
+      description: 'output: wait only for new output.',
     }),
     encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
       default: 'utf8',

@@ -58,7 +58,7 @@ const resultSchema = Type.Object({
   ),
   sessions_running: Type.Integer({ description: 'Commands that run now.' }),
   limits: Type.Object({
-    reply_seconds: Type.Number({ description: 'An answer leaves within this time.' }),
+    reply_seconds: Type.Number({ description: 'Time limit of an answer.' }),
     execution_seconds: Type.Number({ description: 'Time limit of a command of POST / without a timeout.' }),
     background_seconds: Type.Number({ description: 'Longest that any command may run; 0: execution_seconds.' }),
     output_bytes: Type.Integer({ description: 'Output in one answer.' }),
@@ -76,7 +76,9 @@ const resultSchema = Type.Object({
         }),
       ),
       network: Type.Optional(Type.Boolean({ description: 'In a sandbox: whether commands have the network.' })),
-      operations: Type.Optional(Type.Array(Type.String(), { description: 'The only ones that this token can use.' })),
+      operations: Type.Optional(
+        Type.Array(Type.String(), { description: 'The only operations that this token can use.' }),
+      ),
       memory_mib: Type.Optional(Type.Integer({ description: 'Memory of one command, in MiB.' })),
       processes: Type.Optional(Type.Integer({ description: 'Processes and threads of one command.' })),
       cpu_percent: Type.Optional(Type.Number({ description: 'CPU time of one command, in per cent of one CPU.' })),

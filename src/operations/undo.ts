@@ -15,7 +15,7 @@ export function undoOperation(deps: FileDeps): Operation {
     name: 'undo',
     summary: 'Undo a change of a file',
     description:
-      'Puts back what a file had before write_file or edit_file. Without path and change it lists the changes of this token. An undo can be undone.',
+      'Restores what a file had before write_file or edit_file. Without path and change it lists the changes of this token. An undo can be undone.',
     args: undoArguments,
     result: Type.Object({
       path: Type.Optional(Type.String({ description: 'The file.' })),
@@ -25,7 +25,7 @@ export function undoOperation(deps: FileDeps): Operation {
       older: Type.Optional(Type.String({ description: 'The change before: undo it to go back further.' })),
       changes: Type.Optional(Type.Array(listed, { description: 'The newest first.' })),
       ...waitingFields,
-      message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+      message: Type.Optional(Type.String({ description: 'Notes on the change.' })),
     }),
     destructive: true,
     readOnly: false,

@@ -11,7 +11,7 @@ export function writeFileOperation(deps: FileDeps): Operation {
   return defineOperation(deps, {
     name: 'write_file',
     summary: 'Write a file',
-    description: 'Writes a file: the old one or the new one, never half. undo puts back what it had.',
+    description: 'Writes a file: the old one or the new one, never half. undo restores the old content.',
     args: writeFileArguments,
     result: Type.Object({
       created: Type.Optional(Type.Boolean({ description: 'True when there was no file.' })),
