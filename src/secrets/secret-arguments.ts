@@ -3,7 +3,7 @@ import type { Told } from '../shell/places.ts';
 import { isSecretName } from './secret-assignments.ts';
 import { type Invoked, literals } from './secret-input.ts';
 
-/** Which word is a secret, and from which of its characters on. */
+/** The word that is a secret, and from which of its characters on. */
 interface Place {
   readonly index: number;
   readonly from?: number;
@@ -11,7 +11,7 @@ interface Place {
 
 type Find = (args: readonly string[]) => readonly Place[];
 
-/** The word behind one of these options, or what is written together with a short one. */
+/** The word after one of these options, or the text joined to a short one. */
 function option(names: RegExp): Find {
   return (args) =>
     args.flatMap((arg, index) => {
@@ -21,7 +21,7 @@ function option(names: RegExp): Find {
     });
 }
 
-/** So many words behind a word. */
+/** So many words after a word. */
 function behind(word: RegExp, ...steps: readonly number[]): Find {
   return (args) => {
     const at = args.findIndex((arg) => word.test(arg));
@@ -29,7 +29,7 @@ function behind(word: RegExp, ...steps: readonly number[]): Find {
   };
 }
 
-/** The words that are no options; `valued` options take the next word. */
+/** The words that are not options; `valued` options take the next word. */
 function operands(valued: RegExp, first: number, last = first + 1): Find {
   return (args) =>
     args
@@ -39,7 +39,7 @@ function operands(valued: RegExp, first: number, last = first + 1): Find {
 
 const NO_VALUED = /(?!)/;
 
-/** What stands behind `sign` in each word that has it. */
+/** The text after `sign` in each word that has it. */
 function behindSign(sign: RegExp): Find {
   return (args) =>
     args.flatMap((arg, index) => {
@@ -48,7 +48,7 @@ function behindSign(sign: RegExp): Find {
     });
 }
 
-/** Only where the words say that it is about this. */
+/** Only if the words match `about`. */
 function where(about: RegExp, ...finds: readonly Find[]): Find {
   return (args) => (about.test(args.join(' ')) ? finds.flatMap((find) => find(args)) : []);
 }
@@ -63,7 +63,7 @@ const setting: Find = (args) =>
 
 const NAME_AND_VALUE = /^[\w.-]+=(?!@)/;
 
-/** Programs whose words are secrets by their place. */
+/** Programs whose words are secrets by their position. */
 const ROWS: readonly (readonly [programs: RegExp, ...finds: readonly Find[]])[] = [
   [/^gpg2?$/, option(/^--passphrase$/), behindSign(/^--passphrase=/)],
   [/^openssl$/, option(/^-[kK]$/), behindSign(/^pass:/)],
@@ -114,14 +114,14 @@ const ROWS: readonly (readonly [programs: RegExp, ...finds: readonly Find[]])[] 
   [/^sed$/, (args) => substituted(args)],
 ];
 
-/** The values of cookies, in the word behind an option. */
+/** The values of cookies, in the word after an option. */
 function cookies(args: readonly string[]): readonly Place[] {
   return args.flatMap((arg, index) =>
     /^(?:-b|--cookie)$/.test(args[index - 1] ?? '') && arg.includes('=') ? [{ index, from: arg.indexOf('=') + 1 }] : [],
   );
 }
 
-/** The word behind the name of a secret, which stands `steps` behind an option. */
+/** The word after the name of a secret, `steps` after an option. */
 function named(names: RegExp, steps: number): Find {
   return (args) =>
     args.flatMap((arg, index) =>
@@ -135,7 +135,7 @@ function fromLiteral(args: readonly string[]): readonly Place[] {
   );
 }
 
-/** `s/^PASSWORD=old/PASSWORD=value/`, unless sed runs what it makes. */
+/** `s/^PASSWORD=old/PASSWORD=value/`, unless sed runs the result. */
 function substituted(args: readonly string[]): readonly Place[] {
   return args.flatMap((arg, index) => {
     const found = SUBSTITUTION.exec(arg);
@@ -143,11 +143,11 @@ function substituted(args: readonly string[]): readonly Place[] {
   });
 }
 
-/** Up to the value; only the flags behind that run nothing. */
+/** Up to the value; only the flags after it that run nothing. */
 const SUBSTITUTION =
   /^s([/|#,@!:~])(?:(?!\1)[^\\\n]|\\.){0,400}\1(?:(?!\1)[^\n\w.-])*([\w.-]{2,64})["']?\s?[:=]\s?["']?(?=(?:(?!\1)[^\n])+\1[gIipm\d]*$)/;
 
-/** The words that `printf 'TOKEN=%s'` puts behind the name of a secret. */
+/** The words that `printf 'TOKEN=%s'` puts after the name of a secret. */
 function formatted([format = '', ...values]: readonly string[]): number[] {
   const directives = [...format.matchAll(/(?:([\w.-]{2,64})["']?\s?[:=]\s?["']?)?%[-\d.]{0,8}[sbdq]/g)];
   if (directives.length === 0) return [];
@@ -157,7 +157,7 @@ function formatted([format = '', ...values]: readonly string[]): number[] {
   });
 }
 
-/** The words of a program that are secrets by their place. */
+/** Returns the words of a program that are secrets by their position. */
 export function secretArguments({ name, args, words }: Invoked): Told[] {
   if (name === 'printf' && args[0] === '-v') {
     const isSecret = isSecretName((args[1] ?? '').replace(/\[.*/, ''));
@@ -177,7 +177,7 @@ function toldIn(words: readonly Word[], index: number): Told[] {
   return word === undefined ? [] : told(word, 0, false);
 }
 
-/** The parts of a word that are written out, from one of its characters on. */
+/** Returns the literal parts of a word, from one of its characters on. */
 function told(word: Word, from: number, isValue: boolean): Told[] {
   let left = from;
   return literals(word).flatMap(({ pos, end }) => {

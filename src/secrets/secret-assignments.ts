@@ -1,32 +1,32 @@
 /**
- * How a value goes with what tells that it is secret, which is what a shell makes of it: the end of a word
- * (`-phunter2`), what follows a sign (`NAME=value`, `name: value`), the word behind an option (`--password value`), or
- * an argument of a certain program (`zip -P value`).
+ * How a value is connected with what makes it a secret, as a shell sees it: the end of a word (`-phunter2`), the text
+ * after a sign (`NAME=value`, `name: value`), the word after an option (`--password value`), or an argument of a
+ * certain program (`zip -P value`).
  */
 export type Bond = 'end' | 'sign' | 'option' | 'argument';
 
-/** A part of a text that looks like a secret, and what kind it is. */
+/** A part of a text that looks like a secret, and its kind. */
 export interface SecretSpan {
   readonly start: number;
   readonly end: number;
   readonly kind: string;
 }
 
-/** A value that was found beside its name. */
+/** A value that was found together with its name. */
 export interface NamedValue {
   readonly kind: string;
   readonly bond: Bond;
-  /** A quote before the name is that of the value as well: `'Authorization: Bearer x'`. */
+  /** Whether a quote before the name also quotes the value: `'Authorization: Bearer x'`. */
   readonly isHeader?: true;
-  /** Where its name begins, or the program it is given to. */
+  /** Where its name begins, or its program. */
   readonly at: number;
-  /** From there to the value. */
+  /** The text from there to the value. */
   readonly before: string;
-  /** The quote that it begins with, as it is written; empty where there is none. */
+  /** The quote that it begins with, as it is written; empty without one. */
   readonly open: string;
-  /** It stands in the column behind that of its name. */
+  /** Whether it is in the column after that of its name. */
   readonly isColumn?: boolean;
-  /** Where it is, up to a blank or a quote. */
+  /** The value, up to a blank or a quote. */
   readonly start: number;
   readonly end: number;
 }
@@ -40,17 +40,19 @@ const LONGEST_NAME = 64;
 const WORD_BEFORE = /(?<![\w.-])[A-Za-z]{2,16} $/;
 const WORD_BEHIND = /[ -](?:\d{1,2}|phrase|word|code)(?=\s{0,4}:)/iy;
 
-/** Between a name and its value: quotes and brackets that end, and a sign. */
+/** Between a name and its value: closing quotes and brackets, and a sign. */
 const SIGN =
   /(?:\\{0,3}["'])?\]?[ \t]{0,64}(?:=>|\?=|:=|=(?![=~])|\??:(?!\/\/|:)=?|::(?=[ \t]{1,4}[A-Za-z0-9+/]{8}))[ \t]{0,64}(?<open>\\{0,3}["']|\$["'])?/y;
 /** Two columns, of which the second ends the line. */
 const COLUMN = /(?:[ \t]{2,64}|\t|[ \t]{0,64}\|[ \t]{1,64})(?=[^\s|]{12,512}[ \t|]{0,200}\r?(?:\n|$))/y;
 const FIRST_COLUMN = /(?:^|\n)[ \t|]{0,16}$/;
 
-/** The value up to what ends one in most places. */
+/** The value up to a usual end. */
 const VALUE = /[^\s"',;&|)}\]]{1,4096}/y;
 
-/** The values in `text` that stand behind the name of a secret and a sign. Looks at each character a fixed number of times. */
+/**
+ * Returns the values in `text` after the name of a secret and a sign. Looks at each character a fixed number of times.
+ */
 export function assignedValues(text: string): NamedValue[] {
   const found: NamedValue[] = [];
   let done = 0;
@@ -65,7 +67,7 @@ export function assignedValues(text: string): NamedValue[] {
     const value = valueBehind(text, at, end);
     if (value === undefined) continue;
     found.push(value);
-    // What stands in a value is no name.
+    // The text of a value is not a name.
     [done, PARTS.lastIndex] = [value.end, value.end];
   }
   return found;
@@ -94,24 +96,24 @@ function valueBehind(text: string, from: number, end: number): NamedValue | unde
   };
 }
 
-/** Where a value ends that begins at `start`: a backslash before a quote belongs to that. */
+/** Returns where a value ends that begins at `start`: a backslash before a quote belongs to the quote. */
 export function endOfValue(text: string, start: number, value: string): number {
   const end = start + value.length;
   return /["']/.test(text[end] ?? '') ? start + value.replace(/\\+$/, '').length : end;
 }
 
-/** What stands between two columns of a table. */
+/** Returns the text between two columns of a table. */
 function column(text: string, from: number, end: number): RegExpExecArray | null {
   COLUMN.lastIndex = end;
   const found = COLUMN.exec(text);
   return found !== null && FIRST_COLUMN.test(text.slice(Math.max(0, from - 18), from)) ? found : null;
 }
 
-/** Where a name begins that says that it is a secret's; undefined where it does not. */
+/** Returns where a name begins that is a secret's; undefined if it is not. */
 function nameBegin(text: string, at: number, end: number): number | undefined {
   const first = text[at - 1] === '\\' ? text.slice(at, end).replace(/^[nrt]/, '') : text.slice(at, end);
   const name = first.replace(/^[.-]+/, '');
-  // A line break that is written out (`\npassword`) is no part of a name.
+  // A line break as an escape (`\npassword`) is not part of a name.
   if (isSecretName(name)) return at;
   const begin = end - name.length;
   const [word] = /^keys?$/i.test(name) ? (WORD_BEFORE.exec(text.slice(Math.max(0, begin - 20), begin)) ?? []) : [];
@@ -119,12 +121,12 @@ function nameBegin(text: string, at: number, end: number): number | undefined {
 }
 
 /**
- * What a name says of its value. A name is split into words (`SecretAccessKey`, `secret_access_key`, `SECRET-ACCESS-KEY`
- * are the same), its end that only says which one it is (`_PROD`, `_2`, `Base64`) is taken away, and the last word, or
- * the last two, say whether it is a secret. `token_count`, `passwordPolicy` and `PASSWORD_FILE` are none.
+ * Decides by its name whether a value is a secret. A name is split into words (`SecretAccessKey`, `secret_access_key`,
+ * `SECRET-ACCESS-KEY` are the same), an end that only distinguishes (`_PROD`, `_2`, `Base64`) is removed, and the last
+ * word, or the last two, decide. `token_count`, `passwordPolicy` and `PASSWORD_FILE` are not secrets.
  */
 
-/** Which one of several it is, or how it is written. */
+/** Ends that distinguish several, or name an encoding. */
 const ENDS = words(
   'prod production dev devel development test testing stage staging live local sandbox qa uat ci old new current previous prev primary secondary main default backup value val data b64 base64 base hex hash hashed raw plain plaintext text clear cleartext encrypted enc str env ro rw a b c',
 );
@@ -133,17 +135,17 @@ const SECRETS = words(
   'password passwords passwd passwds passphrase passphrases passcode pass pwd pw secret secrets token tokens apikey apikeys credential credentials cred creds psk authtok authkey jwt bearer mnemonic otp totp pincode passkey',
 );
 
-/** What a key is for that is not to be seen. */
+/** Purposes of keys that must stay secret. */
 const KEYS = words(
   'api access private secret shared preshared encryption encrypt decryption decrypt crypto cipher master app application signing sign signature session cookie jwt jws hmac account storage auth authentication authorization client service admin root license licence activation product consumer deploy deployment host unseal recovery webhook aes des vault bearer write ingest integration subscription function functions server sas security ssh ssl tls rsa ec wrapping derivation validation machine pre user team org project bot developer dev live test rest secretaccess base env db database repo restic borg backup sync cluster join agent node tsig rndc omapi routing instrumentation ike isakmp ntp wep wpa zerotier static symmetric',
 );
 
-/** Of such a name, the value is public, or says something else. */
+/** Names whose value is public, or something else. */
 const OTHERS = words(
   'public pub page next continuation sync cancellation cancel syntax max min num n total prompt completion input output cached reasoning count css design verify expected',
 );
 
-/** What follows a secret's word in a name of another thing. */
+/** Words after a secret's word that name another thing. */
 const ABOUT = words(
   'file files path dir directory url uri endpoint address host port server name names id ids type types kind class count length len size min max ttl expiry expires expiration age policy policies rule rules command cmd helper program script hook hint reset field label title input form prompt placeholder error errors valid validator validation required enabled disabled auth authentication authorization manager provider service store storage cache index list map maps set get arn ref version encoding encoder format algorithm alg method mode regex pattern budget limit limits window usage used cost price rate per bucket generator factory handler parser stream position pos offset start end line column keyword change changed attempts retries strength quality history rotation interval timeout scope scopes issuer audience owner user username key keys agent only file_path mount volume lookup backend engine source process exec executable binary bin tool plugin module shell run runner callback wrapper filter entry entrypoint driver getter sock socket',
 );
@@ -173,7 +175,7 @@ function look(name: string): boolean {
   if (all.some((word) => OTHERS.has(word))) return false;
   const left = withoutEnds(all);
   if (saysSecret(left)) return true;
-  // `PASSWORD_POSTGRES`, `TOKEN_GITHUB`: of the environment, where what it is for may stand behind.
+  // `PASSWORD_POSTGRES`, `TOKEN_GITHUB`: variables of the environment, which may end with their purpose.
   if (!/^[A-Z][A-Z0-9]*_[A-Z0-9_]+$/.test(name)) return false;
   const at = left.findIndex((_, index) => saysSecret(left.slice(0, index + 1)));
   return at !== -1 && !left.slice(at + 1).some((word) => ABOUT.has(word));

@@ -3,9 +3,9 @@ import { AROUND, kubernetesSpans, MOST } from './secret-nested.ts';
 import { isStrong } from './secret-values.ts';
 
 /**
- * Where secrets stand in formats that have no `name = value`: the groups that begin with `v` are values, `n` is a name
- * that has to be one of a secret. Each expression repeats so few characters that no text takes longer than its length
- * asks for. A text that has none of `needs`, in small letters, is not looked at; where these are none, every one is.
+ * Secrets in formats without `name = value`: the groups that begin with `v` are values, `n` is a name that must be one
+ * of a secret. Each expression repeats a limited number of characters, so its time is linear in the text. A text that
+ * has none of `needs`, in small letters, is skipped; without `needs`, none is.
  */
 const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly string[], isStrong?: true])[] = [
   // HTTP.
@@ -40,7 +40,7 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
     true,
   ],
   ['password', /:\/\/(?<v>[\w.~%+-]{16,255})(?=(?::x-oauth-basic|:x-token-auth|:)?@)/g, ['://'], true],
-  // Places to write to, which have no other lock.
+  // Addresses to write to, protected by nothing else.
   ['webhook', /hooks\.slack\.com\/(?:services|workflows|triggers)\/(?<v>[\w/+-]{10,200})/g, ['hooks.slack.com']],
   ['webhook', /discord(?:app)?\.com\/api\/(?:v\d{1,2}\/)?webhooks\/\d{5,25}\/(?<v>[\w-]{20,200})/g, ['/webhooks/']],
   [
@@ -50,7 +50,7 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
   ],
   ['webhook', /hooks\.zapier\.com\/hooks\/catch\/(?<v>[\w/]{8,100})/g, ['hooks.zapier']],
   ['webhook', /api\.telegram\.org\/bot(?<v>[\w:-]{20,100})/g, ['api.telegram']],
-  // Tokens with a look in their middle or at their end.
+  // Tokens with a recognizable middle or end.
   ['token', /(?:(?<![\w-])|(?<=\\[nrt]))(?<v>\d{8,10}:AA[\w-]{33})(?![\w-])/g, [':aa'], true],
   ['api key', /(?:(?<![\w-])|(?<=\\[nrt]))(?<v>[0-9a-f]{32}-us\d{1,2})(?![\w-])/g, ['-us']],
   ['token', /(?:(?<![\w.-])|(?<=\\[nrt]))(?<v>[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,45})(?![\w-])/g, [], true],
@@ -194,7 +194,7 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
     ['pass', 'secret', 'token', 'key', 'cred', 'psk'],
     true,
   ],
-  // Names and values in members of their own.
+  // Names and values in separate members.
   [
     'password',
     /["']?(?:\b|_)(?:name|key|k|(?:Option|Variable|Setting|Secret|Parameter|Output|Tag)(?:Name|Key))["']?\s{0,4}[:=]\s{0,4}["']?(?<n>[\w.-]{2,64})(?:["']?,\s{0,40}|["']?\s{1,40})["']?(?:value|v|val|(?:Option|Variable|Setting|Secret|Parameter|Output|Tag)Value)["']?\s{0,4}[:=]\s{0,4}(?:"(?<v>[^"\n]{3,1024})"|'(?<v2>[^'\n]{3,1024})'|(?<v3>[^\s"',}>]{3,1024}))/gi,
@@ -218,10 +218,10 @@ const FORMATS = WRITTEN.map(([kind, shape, ...rest]) => [kind, new RegExp(shape,
 const JWK = '"kty"';
 const SECRETS = ['kind: secret', 'kind": "secret', 'kind":"secret', "kind: 'secret", 'kind: "secret'];
 
-/** What `formatSpans` has to know of a text. */
+/** The words that `formatSpans` needs to know about in a text. */
 export const FORMAT_WORDS: readonly string[] = [...WRITTEN.flatMap(([, , needs]) => needs), JWK, ...SECRETS];
 
-/** Where `text` has secrets in a format of a program. `words`: those of `FORMAT_WORDS` that it has. */
+/** Returns where `text` has secrets in a format of a program. `words`: those of `FORMAT_WORDS` that it has. */
 export function formatSpans(text: string, words: ReadonlySet<string>): SecretSpan[] {
   const spans: SecretSpan[] = [];
   for (const [kind, shape, needs, isChecked] of FORMATS) {
@@ -244,7 +244,7 @@ function valuesOf(kind: string, { groups = {}, indices }: RegExpExecArray, isChe
   });
 }
 
-/** What stands for a value. */
+/** Whether it is a placeholder for a value. */
 function isNone(value: string): boolean {
   return /^(?:\$\{?[A-Za-z_]\w*\}?|\$\(.*|<.*|\{\{.*|%.*%|\*+|x{3,}|null|none|true|false|required|requisite|optional|sufficient|string|undefined|‹.*)$/i.test(
     value,

@@ -9,36 +9,37 @@ import { harmlessUses, isDisguised, isUsedHidden, usesOf } from './secret-uses.t
 import { PLACEHOLDER } from './secret-values.ts';
 
 /**
- * What a mark in a command may stand for: letters, digits, and signs that begin nothing new for a shell, a program that
- * reads escapes (`\n`, `\x0a`, `%s`), `env -S`, `make` or a language. A mark ends before every other character.
+ * Characters of a command that a mark may replace: letters, digits, and signs that begin nothing new for a shell, a
+ * program that reads escapes (`\n`, `\x0a`, `%s`), `env -S`, `make` or a language. A mark ends before every other
+ * character.
  */
 const INERT = String.raw`[\p{L}\p{M}\p{N}_+/=.~: -]`;
 const ALL_INERT = new RegExp(`^${INERT}{1,1024}$`, 'u');
 const NOT_INERT = new RegExp(`(?!${INERT})[^]`, 'u');
-/** The hashes of passwords have a sign between their parts with which a variable begins. */
+/** Hashes of passwords have a sign between their parts with which a variable begins. */
 const NOT_OF_HASH = new RegExp(String.raw`(?!\$|${INERT})[^]`, 'u');
 
-/** How many characters at the beginning of a value of this kind a mark may stand for. */
+/** Returns how many characters at the beginning of a value of this kind a mark may replace. */
 export function inertLength(value: string, kind: string): number {
   const length = value.search(kind === 'password hash' ? NOT_OF_HASH : NOT_INERT);
   return length === -1 ? value.length : length;
 }
 
-/** They take the text of a program: in that, a value without quotes may be what runs. */
+/** They take the text of a program, in which a value without quotes may be run. */
 const LANGUAGES =
   /(?<![\w-])(?:perl|python|pypy|ruby|irb|node|bun|deno|php|lua|tclsh|wish|expect|[gmn]?awk|sed|make|gmake|gdb|lldb|vim?|nvim|ex|ed|emacs|m4|bc|dc|jq|Rscript|julia|guile|octave|sqlite3|psql|mysql|groovy|scala|swift|elixir|erl|ghci?|busybox|env\s+(?:-\S+\s+)*(?:-\w*S|--split))/;
-/** A value that such a program takes for a value and nothing else: a word by itself. */
+/** A value that such a program only uses as a value: a single word. */
 const WORD = /^[\w-]+$/;
 const AFTER_WORD = /^(?:[\s"',;)}\]&|<>@]|$)/;
 
 const RUNNER = String.raw`(?<![\w.-])(?:(?:ba|da|z|k|mk|pdk|a|c|tc|fi)?sh|busybox|xargs|parallel|at|batch|crontab|perl|python|ruby|node|php|tclsh|lua|make|source|eval)(?![\w-])`;
-/** What a program prints is run, and may be a part of its own words. */
+/** The output of a program is run, and may be part of its own words. */
 const RUN_AS_TEXT = new RegExp(
   String.raw`\|[^|;\n]{0,200}?${RUNNER}|${RUNNER}[^;|\n]{0,200}?<\(|(?<![\w.-])eval(?![\w-])|(?:^|[\s;&|(])\.\s+<\(`,
 );
-/** They give a name to what runs. */
+/** They name what runs. */
 const NAMERS = /(?<![\w-])(?:alias|hash|enable)\s/;
-/** They make a program of letters and digits, as a token or the lines of a key have them. */
+/** They make a program from letters and digits, such as those of a token or of the lines of a key. */
 const DECODES = new RegExp(
   [
     String.raw`(?<![\w.-])base(?:64|32|nc)\s(?:[^;|&\n]{0,200}?\s)?-(?:\w{0,4}[dD]\w{0,4}|-d[a-z]{0,5})(?![\w-])`,
@@ -48,7 +49,7 @@ const DECODES = new RegExp(
     String.raw`(?<!\w)(?:un)?pack[\s(]{0,2}["'q]`,
   ].join('|'),
 );
-/** What is decoded is printed at the end, and nothing else. */
+/** The decoded text is printed at the end, and nothing else. */
 const PRINTS_DECODED = /^[^>\x60()]*\|\s{0,4}base(?:64|32)\s{1,4}(?:-d|-D|--decode)\s*$/;
 const TO_NOWHERE = /(?<=\s)[12&]?>\s?(?:\/dev\/null|&[12])(?=\s)/g;
 
@@ -63,43 +64,43 @@ export class CommandValues {
   readonly #isSeen: boolean;
   readonly #isRunAsText: boolean;
   readonly #isLanguage: boolean;
-  /** Neither the name of a variable nor that of a program says that a value is not run. */
+  /** Neither the name of a variable nor that of a program shows that a value is not run. */
   readonly #isNameless: boolean;
   #quiet: Quiet | undefined;
   readonly #harmless = new Set<number>();
 
   constructor(cmd: string) {
     this.#cmd = cmd;
-    // What text becomes on its way to a shell cannot be told: no name says that a part of it is no program.
+    // What text becomes on its way to a shell is unknown: no name shows that a part of it is not a program.
     this.#isRunAsText = RUN_AS_TEXT.test(cmd) || NAMERS.test(cmd);
     this.#isSeen = this.#isRunAsText || isDecoded(cmd);
     this.#isLanguage = LANGUAGES.test(cmd);
     this.#isNameless = isDisguised(cmd) || this.#isUsed();
   }
 
-  /** Whether everything has to be seen but what nobody outside has chosen, because a part of it could be run. */
+  /** Whether everything except what no client has chosen must stay visible, because a part of it could be run. */
   get isSeen(): boolean {
     return this.#isSeen;
   }
 
-  /** The secrets that only the syntax of the command tells. */
+  /** The secrets that only the syntax of the command shows. */
   get told(): readonly { readonly start: number; readonly end: number; readonly kind: 'password' }[] {
     if (this.#isRunAsText || this.#isNameless || !mayTell(this.#cmd)) return [];
-    // The password of what decodes is not what is decoded.
+    // The password of a decoder is not what is decoded.
     return this.#read()
       .told.filter(({ isArgument, isValue }) => !this.#isSeen || (isArgument === true && !isValue))
       .filter(({ start, end }) => end - start >= SHORTEST && !PLACEHOLDER.test(this.#cmd.slice(start, end)))
       .map(({ start, end }) => ({ start, end, kind: 'password' }));
   }
 
-  /** Whether what is at `at` may stand in a word that a shell runs. */
+  /** Whether the character at `at` may be in a word that a shell runs. */
   isRun(at: number): boolean {
     return this.#isSeen || this.#placeOf(at) === undefined;
   }
 
   /**
-   * Where `value` ends; undefined where it has to be seen, because a shell could run it. What stands in quotes is one
-   * word, where these are quotes of the shell.
+   * Returns where `value` ends; undefined if it must stay visible, because a shell could run it. Text in quotes is one
+   * word if these are quotes of the shell.
    */
   endOf(value: NamedValue): number | undefined {
     const { start, end, before } = value;
@@ -114,14 +115,14 @@ export class CommandValues {
     return this.#isLanguage && !this.#isLiteral(value, first) ? undefined : first;
   }
 
-  /** Whether a value is one in the text of a program as well: a word by itself, or in quotes of its own. */
+  /** Whether a value is also one in the text of a program: a single word, or in its own quotes. */
   #isLiteral({ start, open }: NamedValue, end: number): boolean {
     const rest = this.#cmd.slice(end, end + 1);
     if (open !== '' && rest !== '' && open.endsWith(rest)) return ALL_INERT.test(this.#cmd.slice(start, end));
     return WORD.test(this.#cmd.slice(start, end)) && AFTER_WORD.test(rest);
   }
 
-  /** Whether what says that a value is secret is what it seems: a word of a program, or the program that a shell runs. */
+  /** Whether the reason for a secret is what it seems: a word of a program, or the program that a shell runs. */
   #isName({ at, bond }: NamedValue): boolean {
     return bond === 'argument' || bond === 'end' || this.#placeOf(at) !== undefined || this.#read().names.has(at);
   }
@@ -147,7 +148,7 @@ export class CommandValues {
     return last !== undefined && at < last.end ? last : undefined;
   }
 
-  /** The command is read when there is something to look at. */
+  /** The command is parsed when it is needed. */
   #read(): Quiet {
     this.#quiet ??= quietPlaces(this.#cmd, (node, text, isFunction) => {
       if (text === this.#cmd) for (const at of harmlessUses(node, text, isFunction)) this.#harmless.add(at);
@@ -157,17 +158,20 @@ export class CommandValues {
   }
 }
 
-/** `system("sudo -p token: x")`: in the text of a program, what stands behind a name and a blank may be what it runs. */
+/** `system("sudo -p token: x")`: in the text of a program, the text after a name and a blank may be run. */
 function mayFollow({ start, open, before, bond }: NamedValue, place: Place): boolean {
   return bond !== 'end' && place.isRunner && open === '' && place.start !== start && /\s/.test(before);
 }
 
-/** Whether something is decoded that then goes on to another program or a file. */
+/** Whether something is decoded and then passed to another program or a file. */
 function isDecoded(cmd: string): boolean {
   return DECODES.test(cmd) && !PRINTS_DECODED.test(cmd.replace(TO_NOWHERE, ''));
 }
 
-/** The parts of a piece of a script that its syntax makes the value of a secret: assigned, compared, given or read. */
+/**
+ * Returns the parts of a piece of a script that its syntax makes the value of a secret: assigned, compared, passed or
+ * read.
+ */
 export function toldSecrets(node: SyntaxNode, text: string, isFunction: (name: string) => boolean): readonly Told[] {
   switch (node.type) {
     case 'Assignment':
@@ -232,7 +236,7 @@ function operandsOf({ operation }: Extract<WordPart, { type: 'ParameterExpansion
   }
 }
 
-/** The secret whose value a word is made of. */
+/** The secret whose value makes up a word. */
 function secretIn({ text, parts }: Word): string | undefined {
   if (parts === undefined) return undefined;
   return [...text.matchAll(/\$\{?([A-Za-z_]\w*)/g)].map(([, name = '']) => name).find(isSecretName);
@@ -249,7 +253,7 @@ function compared(...words: readonly Word[]): Told[] {
     .flatMap((word) => values(word));
 }
 
-/** The words of a program that are secrets, and what it is given to read. */
+/** Returns the words of a program that are secrets, and what it reads. */
 function given(node: Command, text: string, isFunction: (name: string) => boolean): readonly Told[] {
   const invoked = invokedBy(node, isFunction);
   return [

@@ -12,13 +12,13 @@ export interface Invoked {
   readonly args: readonly string[];
   /** Its words, as they are written. */
   readonly words: readonly Word[];
-  /** It is named by its path. */
+  /** Whether it is named by its path. */
   readonly isPath: boolean;
-  /** It may run a part of its words, or what it reads. */
+  /** Whether it may run a part of its words, or what it reads. */
   readonly runs: boolean;
 }
 
-/** The programs of a command, the one that runs another before it: `sudo`, `passwd`. */
+/** Returns the programs of a command, outer ones first: `sudo`, `passwd`. */
 export function invokedBy(node: Command, isFunction: (name: string) => boolean): readonly Invoked[] {
   if (node.name === undefined || isFunction(node.name.value)) return [];
   const words = new Map<Text, Word>();
@@ -46,7 +46,7 @@ function through(invocation: Invocation, words: ReadonlyMap<Text, Word>, depth: 
   ];
 }
 
-/** The parts of a word that are written out, without their quotes, up to the first that names files. */
+/** Returns the literal parts of a word, without their quotes, up to the first that names files. */
 export function literals({ pos, end: last, parts }: Word): { readonly pos: number; readonly end: number }[] {
   if (parts === undefined) return [{ pos, end: last }];
   const end = parts.findIndex(({ type }) => /^(?:Glob|ExtendedGlob|BraceExpansion)$/.test(type));
@@ -85,7 +85,7 @@ const WORDS: readonly (readonly [program: RegExp, words: RegExp])[] = [
 const READ_NOTHING =
   /^(?:apt|apt-get|aptitude|dnf|yum|apk|pacman|zypper|dpkg|snap|systemctl|service|journalctl|ls|id|whoami|true|mkdir|rmdir|rm|chmod|chown|chgrp|mv|cp|ln|touch|mount|umount|useradd|usermod|userdel|adduser|deluser|groupadd|groupdel|reboot|shutdown|poweroff|ufw|kill|pkill|killall|hostnamectl|timedatectl|ip|ss|netstat|lsof|du|df|stat|certbot)$/;
 
-/** What a command, a pipeline or a loop reads, where that is a secret. */
+/** Returns what a command, a pipeline or a loop reads, if that is a secret. */
 export function secretInput(
   node: Command | Pipeline | Redirected,
   text: string,
@@ -103,13 +103,13 @@ export function secretInput(
   return node.redirects.flatMap((one) => hereIn(one, isFunction)).flatMap((part) => lines(text, part, kind));
 }
 
-/** What `echo` or `printf` print in `$(…)` or `<(…)`, where that is all there is. */
+/** What `echo` or `printf` print in `$(…)` or `<(…)`, if that is all. */
 export function printed(
   { script }: { readonly script: ParsedScript | undefined },
   isFunction: (name: string) => boolean,
 ): readonly Part[] {
   const [only, ...others] = script?.commands ?? [];
-  // What is in escaped backticks has places of its own.
+  // Text in escaped backticks has its own positions.
   if (only?.command.type !== 'Command' || others.length > 0 || script?.source !== undefined) return [];
   return printedBy(only.command, isFunction);
 }
@@ -126,7 +126,7 @@ export function secretFiles({ args, words }: Invoked, isFunction: (name: string)
   });
 }
 
-/** What a command, or a loop, reads. */
+/** Returns what a command, or a loop, reads. */
 export function kindOf(node: CommandNode | Pipeline, isFunction: (name: string) => boolean): Kind | undefined {
   if (node.type === 'Command') return kindOfPrograms(invokedBy(node, isFunction));
   // `while read TOKEN; do … done`
@@ -145,7 +145,7 @@ function kindOfPrograms([outer, ...inner]: readonly Invoked[]): Kind | undefined
   if (READERS.test(last.name)) return 'whole';
   const words = last.args.join(' ');
   if (WORDS.some(([program, about]) => program.test(last.name) && about.test(words))) return 'whole';
-  // What sudo does not read goes to its program, or nowhere.
+  // What sudo does not read is passed to its program, or lost.
   const isAsking = name === 'sudo' && args.some((arg) => /^-[A-Za-z]*S|^--stdin$/.test(arg));
   const isQuiet =
     inner.length === 0 || (!last.isPath && READ_NOTHING.test(last.name) && !/(?:^| )-(?: |$)|\/fd|stdin/.test(words));
@@ -182,13 +182,13 @@ function hereIn(redirect: Redirection, isFunction: (name: string) => boolean): r
   return redirect.type === 'HereDoc' ? [redirect.body] : [];
 }
 
-/** What is written for a character, or for a word that comes behind. */
+/** An escape for a character, or for a word that follows. */
 const ESCAPE = /\\(?:x[0-9a-f]{1,2}|[0-7]{1,4}|[\s\S])|%[-\d.]{0,8}[a-z]|[\r\n]/gi;
 
-/** The lines of a text that is read, without the names before a colon. */
+/** Returns the lines of a text that is read, without the names before a colon. */
 function lines(text: string, { pos, end }: Part, kind: Kind): Told[] {
   const parts: Told[] = [];
-  // A mark ends at what is escaped in what a variable may be.
+  // A mark ends at an escape in the possible value of a variable.
   const ends = kind === 'value' ? /\n/g : ESCAPE;
   let from = pos;
   for (const { index, 0: sign } of [...text.slice(pos, end).matchAll(ends), { index: end - pos, 0: '' }]) {

@@ -1,19 +1,22 @@
 import { assignedValues, type Bond, endOfValue, isSecretName, type NamedValue } from './secret-assignments.ts';
 
-/** Where the name of a value says that it is a secret. */
+/** A shape of text in which the name of a value shows that it is a secret. */
 interface NamedShape {
   /** Undefined: a password. */
   readonly kind?: string;
-  /** Its groups: what stays (`before`), in that the quote the value begins with (`open`), and the value up to a blank. */
+  /**
+   * Its groups: what stays (`before`), within that the quote the value begins with (`open`), and the value up to a
+   * blank.
+   */
   readonly shape: RegExp;
   readonly bond: Bond;
-  /** A quote before the name is that of the value as well: `'Authorization: Bearer x'`. */
+  /** Whether a quote before the name also quotes the value: `'Authorization: Bearer x'`. */
   readonly isHeader?: true;
-  /** A text that has none of these, in small letters, has no such value; where there are none, any may. */
+  /** A text that has none of these, in small letters, has no such value; empty: any text may. */
   readonly needs: readonly string[];
 }
 
-/** A quote, also one that is escaped in a string around it. */
+/** A quote, or one that is escaped in a string around it. */
 const QUOTE = String.raw`(?:\\{0,3}["'])`;
 const OPEN = String.raw`(?<open>\\{0,3}["']|\$["'])?`;
 const SIGN = String.raw`${QUOTE}?\s{0,4}[:=]\s{0,4}${OPEN}`;
@@ -21,9 +24,9 @@ const WORD_BEGIN = String.raw`(?<![\w-])`;
 
 const NAME = String.raw`(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|(?:auth|access|refresh|session)?token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|(?:auth|encryption|master|app|signing|session|cookie|jwt|hmac|account|storage)[_-]?key|credentials?))(?:_?(?:key_base|key|base|id|hash))?`;
 
-/** Arguments on the way to one: nothing that ends a command, and no backslash, which may take the meaning of a quote. */
+/** Arguments on the way to one: nothing that ends a command, and no backslash, which may escape a quote. */
 const ARGUMENTS = '(?:[^|;&<>()\\n`\\\\]{0,160}?\\s)?';
-/** One argument; nothing in it ends a command either. */
+/** One argument, without anything that ends a command. */
 const ARGUMENT = '[^\\s|;&<>()`\\\\]';
 const REGISTRY_CLIENT = '(?:docker|podman|buildah|nerdctl|skopeo|helm|oras|crane|az|oc)';
 const HTPASSWD_OPTION = String.raw`-[A-Za-z0-9]{1,8}\s{1,4}(?:\d{1,6}\s{1,4})?`;
@@ -41,11 +44,13 @@ const PROGRAM_OPTIONS = [
   String.raw`(?:keytool|jarsigner|apksigner|java)\s${ARGUMENTS}-(?:src|dest|new)?(?:key|store)?pass(?:word)?\s{1,4}`,
   String.raw`openssl\s${ARGUMENTS}-[kK]\s{1,4}`,
   String.raw`mongo(?:sh|dump|restore|export|import|stat|top)?\s${ARGUMENTS}-p\s{1,4}`,
-  // Where it prints (-n), no file is named before the user.
+  // If it prints (-n), no file is named before the user.
   String.raw`htpasswd\s{1,4}(?=(?:${HTPASSWD_OPTION}){0,5}-\w{0,8}b)(?:(?=(?:${HTPASSWD_OPTION}){0,5}-\w{0,8}n)(?:${HTPASSWD_OPTION}){1,6}|(?:${HTPASSWD_OPTION}){1,6}(?!-)${ARGUMENT}{1,255}\s{1,4})(?!-)${ARGUMENT}{1,128}\s{1,4}`,
 ];
 
-/** Each begins where no word goes on, and repeats so few characters that no text takes longer than its length asks for. */
+/**
+ * Each begins at the start of a word, and repeats a limited number of characters, so its time is linear in the text.
+ */
 const NAMED: readonly NamedShape[] = [
   {
     kind: 'authorization',
@@ -222,10 +227,10 @@ function shape(before: string, value: string, flags = 'gi'): RegExp {
   return new RegExp(`(?<before>${before})(?<value>${value})`, flags);
 }
 
-/** What `namedValues` has to know of a text. */
+/** The words that `namedValues` needs to know about in a text. */
 export const NAME_WORDS: readonly string[] = NAMED.flatMap(({ needs }) => needs);
 
-/** The values in `text` that have a secret's name. `words`: those of `NAME_WORDS` that it has. */
+/** Returns the values in `text` that have a secret's name. `words`: those of `NAME_WORDS` that it has. */
 export function namedValues(text: string, words: ReadonlySet<string>): NamedValue[] {
   const shapes = NAMED.filter(({ needs }) => needs.length === 0 || needs.some((need) => words.has(need)));
   return [...shapes.flatMap((shape) => shapedValues(text, shape)), ...assignedValues(text)];
@@ -241,18 +246,18 @@ function shapedValues(text: string, { kind = 'password', shape, needs: _, ...res
     });
 }
 
-/** Where the quote is that a value stands in, which may begin before its name: `'Authorization: Bearer x'`. */
+/** Returns the position of the quote around a value, which may begin before its name: `'Authorization: Bearer x'`. */
 export function quoteBefore(text: string, { at, before, open, start, isHeader }: NamedValue): number | undefined {
   if (open !== '') return text.lastIndexOf(open.slice(-1), start - 1);
   const isBeforeName = isHeader === true && /["']/.test(text[at - 1] ?? '') && /^[\w.-]+\s*:/.test(before);
   return isBeforeName ? at - 1 : undefined;
 }
 
-/** A text without any of these has no secret that only its syntax tells. */
+/** A text without any of these has no secret that only its syntax shows. */
 const SYNTAX_WORDS =
   /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|auth|cookie|login|unlock|unseal|newusers|sudo|kinit|gpg|vault|user|group|ipmitool|cqlsh|mosquitto|snmp|lftp|crypt|-from-|sqlplus|openssl|secure|imp|exp|sql|bcp|smb|ncftp|\s-[ab]\s|freerdp|alias|\bwg\b/i;
 
-/** Whether a command is worth to be read for secrets that only its syntax tells. */
+/** Whether a command must be parsed for secrets that only its syntax shows. */
 export function mayTell(cmd: string): boolean {
   return SYNTAX_WORDS.test(cmd);
 }

@@ -3,7 +3,7 @@ import { isName, isStrong, WORDS } from './secret-values.ts';
 
 type Part = Pick<SecretSpan, 'start' | 'end'>;
 
-/** A longer list or block is no value of one name. */
+/** A longer list or block is not a value of one name. */
 const LONGEST = 8192;
 
 const ITEM =
@@ -13,8 +13,8 @@ const NEXT_LINE = /\r?\n/y;
 const LIST_ITEM = /^[ \t]*-[ \t]+(?:"(?<v>[^"\n]{1,1024})"|'(?<w>[^'\n]{1,1024})'|(?<u>[^\s"'#]\S{2,1023}))[ \t]*\r?$/d;
 
 /**
- * The values of a name that has several, or one that begins in the next line: a list of JSON or YAML, a block of YAML.
- * Undefined where it has none of these.
+ * Returns the values of a name that has several, or one that begins in the next line: a list of JSON or YAML, a block
+ * of YAML. Undefined if it has none.
  */
 export function nestedValues(text: string, found: NamedValue): readonly Part[] | undefined {
   if (found.bond !== 'sign' || found.open !== '' || found.isHeader === true) return undefined;
@@ -26,7 +26,7 @@ export function nestedValues(text: string, found: NamedValue): readonly Part[] |
   return NEXT_LINE.test(text) ? below(text, found, NEXT_LINE.lastIndex) : undefined;
 }
 
-/** `["a", "b"]`; of words without quotes only those that can be no names. */
+/** `["a", "b"]`; of words without quotes only those that cannot be names. */
 function listed(text: string, { start, before }: NamedValue): Part[] {
   const parts: Part[] = [];
   const isData = /^[\w.-]+\\?"/.test(before);
@@ -86,20 +86,20 @@ function* lines(text: string, from: number): Generator<{ readonly at: number; re
   }
 }
 
-/** Where the line of `at` begins, as far as its name is not far behind that. */
+/** Where the line of `at` begins, if its name is close enough. */
 function lineBegin(text: string, at: number): number {
   const before = text.slice(Math.max(0, at - 200), at);
   return at - before.length + before.lastIndexOf('\n') + 1;
 }
 
-/** So far around a mark of its kind a text is looked at, and so many marks. */
+/** How far around a mark of its kind a text is searched, and how many marks. */
 export const [AROUND, MOST] = [8192, 200] as const;
 
 const KIND = /^([ \t]*)(?:- )?["']?kind["']?[ \t]*:[ \t]*["']?Secret["']?[ \t]*,?[ \t]*\r?$/gm;
 const DATA = /^[ \t]*["']?(?:data|stringData)["']?[ \t]*:[ \t]*\{?[ \t]*\r?$/gm;
 const ENTRY = /^([ \t]*)["']?[\w.-]{1,253}["']?[ \t]*:[ \t]*(?<v>\S[^\n]{0,8191})$/d;
 
-/** The values of Kubernetes' Secrets, of which nobody knows the names. */
+/** Returns the values of Kubernetes' Secrets, whose names are arbitrary. */
 export function kubernetesSpans(text: string): Part[] {
   const spans: Part[] = [];
   let count = 0;

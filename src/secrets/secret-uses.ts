@@ -5,15 +5,15 @@ import { invokedBy, kindOf } from './secret-input.ts';
 /** A variable, as a shell, `make` and some languages write it. */
 const USE = /\$(?:[{(][#!]?)?([A-Za-z_]\w*)/g;
 
-/** The variables of secrets that a text has, by where they stand. */
+/** Returns where a text uses the variables of secrets. */
 export function usesOf(text: string): number[] {
   return [...text.matchAll(USE)].filter(({ 1: name = '' }) => isSecretName(name)).map(({ index }) => index);
 }
 
-/** Ways to a variable without its name behind a dollar, or with its value as a program. */
+/** Uses of a variable without its name after a dollar, or with its value as a program. */
 const HIDDEN_USE =
   /\$\{!|\w\\\r?\n\w|(?<![\w.-])(?:printenv|compgen|complete|let)(?![\w-])|(?<![\w.-])(?:set|env|export|declare)(?:\s-p)?\s{0,4}[|>)]|(?:environ|ENVIRON|getenv|process\.env|[$%]_?ENV|ENV(?=\[))(?!(?:\[["']\w{1,64}["']\]|\.\w{1,64})\s{0,4}=[^=])|\(\(|\$\[|\s-(?:eq|ne|lt|le|gt|ge)\s|(?:\[|(?<![\w.-])test)\s[^;|&\n]{0,200}?-v\s|(?<![\w.-])(?:declare|typeset|local|readonly|export)\s(?:[^;|&\n]{0,200}?\s)?-\w{0,16}[inp]/;
-/** What is printed goes to another program or a file. */
+/** The output is passed to another program or a file. */
 const GOES_ON = /[|>`]|\$\(|<\(/;
 
 /** Whether a variable of a secret may be used in another way. */
@@ -21,7 +21,7 @@ export function isUsedHidden(cmd: string): boolean {
   return HIDDEN_USE.test(cmd);
 }
 
-/** The program that a shell finds may be another than its name says, or runs the last word once more. */
+/** The program that a shell finds may differ from its name, or run the last word again. */
 const DISGUISES =
   /\$\{?[#!]?_(?!\w)|BASH_(?!SOURCE|VERSION)|(?<![\w$/{])PATH(?!\w)|\$\{PATH:?=|(?<!\w)LD_[A-Z]|(?<![\w.-])(?:chroot|nsenter|unshare)(?![\w-])|(?<![\w.-])cd\s[^;|&\n]{0,300}?\/s?bin(?!\w)|command_not_found_handle|(?<!\w)set\s+[-+]\w*[Hk]|(?<![\w-])histexpand/;
 /** A program of this name that is not the one of the system: `./kinit`. */
@@ -31,7 +31,7 @@ const FOREIGN =
 const PUTS_PROGRAM =
   /(?<![\w.-])(?:cp|ln|mv|install|tee|mount|rsync|dd|chmod)\s[^;|&\n]{0,300}?\/s?bin(?!\w)|>\s{0,4}["']?[^\s;|&]{0,200}\/s?bin\//;
 
-/** Whether a program may be another than its name says. */
+/** Whether a program may differ from its name. */
 export function isDisguised(cmd: string): boolean {
   // `"PA"TH=/dir`, `./ki"nit"`
   const texts = [cmd, cmd.replace(/["'\\]/g, '')];
@@ -44,7 +44,7 @@ const WRITES =
 const KEEPS =
   /(?:^|[;&\n])\s{0,8}(?:sudo\s{1,4})?(?:chmod\s{1,4}[0-6]{3,4}|chown\s{1,4}[\w.:-]{1,64}|cat|ls|rm|stat|wc)(?:\s{1,4}-\w{1,8})?\s{1,4}[^\s;&|<>()"'`$]{1,200}\s{0,8}(?=[;&\n]|$)/g;
 
-/** Whether a file that is written is named once more, other than to be kept or shown. */
+/** Whether a written file is named again, for another purpose than to be kept or shown. */
 function isWrittenAndRun(cmd: string): boolean {
   const written = [...cmd.matchAll(WRITES)].map(({ 1: path = '' }) => path).filter((path) => !path.startsWith('/dev/'));
   if (written.length === 0) return false;
@@ -65,7 +65,7 @@ function isNamedTwice(text: string, name: string): boolean {
 const RUNS_FILE =
   /(?<![\w.-])(?:\w{0,4}sh|busybox|source|perl|python[\d.]*|ruby|node|bun|php|tclsh|lua|make|[gm]?awk|sed|git|gdb|env|xargs|run-parts|crontab|at)(?![\w-])|(?:^|[\s;&|(])(?:\.\s|(?:\.{0,2}|~|\$\w+)\/)/;
 
-/** A document goes to another place than a file. */
+/** A document is passed to something else than a file. */
 const LEAVES = /\||>\(|>&|`|\$\(|<\(|(?<![\w.-])(?:coproc|ssh)(?![\w-])|\/(?:etc\/cron|dev\/|proc\/)/;
 const IS_SETTING = /(?:^|\n)\s{0,16}[\w.-]{1,100}\s?[=:]\s?["']?$/;
 
@@ -76,7 +76,7 @@ const PLAIN =
 const MYSQL = /^(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump)$/;
 const TESTS = /^(?:\[|test|:|true)$/;
 
-/** Where the variables of secrets stand that no program can take for what it runs. */
+/** Returns where variables of secrets are used that no program can run. */
 export function harmlessUses(node: SyntaxNode, text: string, isFunction: (name: string) => boolean): number[] {
   switch (node.type) {
     case 'TestBinary':
@@ -119,7 +119,7 @@ export function harmlessUses(node: SyntaxNode, text: string, isFunction: (name: 
     // `$password = "x"` of a language names it, and uses nothing.
     if (/^(?:perl|php)$/.test(last.name) && raw.startsWith("'"))
       return usesOf(raw).flatMap((at) => (/^\$\w+\s{0,4}=[^=~]/.test(raw.slice(at)) ? [word.pos + at] : []));
-    // What is not in quotes may become options.
+    // A word without quotes may become options.
     const isOne = !(word.parts ?? []).some(({ type }) => /Expansion$/.test(type));
     const isValue =
       (last.name === 'curl' && (VALUED.test(last.args[index - 1] ?? '') || /^["']?https?:\/\//.test(raw))) ||

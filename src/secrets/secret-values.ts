@@ -1,48 +1,51 @@
 import type { NamedValue } from './secret-assignments.ts';
 
-/** A value that stands behind the name of a secret, in the line that it is in. */
+/** A value after the name of a secret, in its line. */
 interface Found {
   readonly value: string;
-  /** What stands in the line before the name, and behind the value. */
+  /** The text of the line before the name, and after the value. */
   readonly lead: string;
   readonly rest: string;
   readonly isQuoted: boolean;
   readonly found: NamedValue;
 }
 
-/** Of a program's text, which has expressions and types behind names, and words in quotes that are none of a secret. */
+/** Of program text, which has expressions and types after names, and quoted words that are not secrets. */
 const CODE_LEAD =
   /^\s*(?:[+-]\s+)?(?:\/\/(?=\s)|\/\*|\*|#include|import|from|def|class|function|export\s+(?:default|declare|const|function|class|type|interface|async|let|var|enum)|const|let|var|return|if|elif|else|for|foreach|while|switch|case|throw|raise|yield|await|public|private|protected|static|readonly|type|interface|my|our|local|sub|use|fn|pub|func|package|async|new|assert|print|with|try|except|lambda|del|not|and|or|in|is)\b|[\w\])]\(|\(\s*$|=>|->|::|&&|\|\||[!=]==?\s|\b(?:self|this|cls)\.|\$this|[?]\s|<\w+>|`/;
 const CODE_REST =
   /^[\w.]*\(|^\s*(?:[;{]|=>|->|&&|\|\||\?|\)|[-+*/%]\s|if\b|or\b|and\b|is\b|in\b|not\b|===?|!=|\|\s)|[;{(,]\s*$|\w\(|\)\s*[;:,{]?\s*$|=>|\]\s*=/;
 
-/** They stand for a value: a type, a word of a language, what an example has. */
+/** Words in place of a value: a type, a word of a language, a word of an example. */
 export const WORDS =
   /^(?:string|str|bytes?|number|bool(?:ean)?|int(?:eger)?|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional|null|none|nil|true|false|undefined|yes|no|on|off|ok|set|unset|empty|default|required|missing|invalid|valid|wrong|expired|enabled|disabled|redacted|hidden|masked|removed|changed|deleted|created|found|files?|compat|total|read|write|admin|static|const|void|auto|all|static|total|example|value|changeit|secret_?key|api_?key|here|static|prompt|ask|pass|password|passwd|passphrase|token|secret|credentials?|keys?|todo|tbd|n\/a|(?:o )?jwt)[?!.:,;]*$/i;
-/** What programs call their ways to encrypt, and versions. */
+/** Names of ciphers, and versions. */
 const TECHNICAL =
   /^(?:sha-?\d+|md5|utf-?\d+|base64(?:url)?|aes\S{0,20}|[hrep]s\d{3}|x509|x25519|ed25519\S{0,20}|ed448|ecdsa\S{0,20}|rsa\S{0,10}|oauth[12]?\S{0,10}|pkcs\d+|v?\d+(?:\.\d+)+\S{0,16}|v\d+|\d+[a-z%]{0,3}|amd64|i[3-6]86|arm64|armhf|x86_64|scram-sha-\d+|bcrypt|argon2\w{0,2}|scrypt|pbkdf2|iso-?\d+\S{0,10}|utf8mb4\w*|\d+\/(?:tcp|udp|sctp)|0x0+|#[0-9a-f]{3,8}|u?int\d+|float\d+)$/i;
 
-/** Whether what stands behind the name of a secret is none, in a command as in a text that is shown. */
+/** Whether the text after the name of a secret is not a value, in a command or in a text that is shown. */
 export function isNoValue(
   text: string,
   { before, start, end, open, bond, isHeader }: NamedValue,
   value: string,
 ): boolean {
   const isCode = open === '' && bond === 'sign' && isHeader !== true && CODE.test(value);
-  // `Password: su: Authentication failure`: a program tells of itself where the answer to the question would be.
+  // `Password: su: Authentication failure`: a message of a program in place of the answer.
   const isProgram = /:\s+$/.test(before) && /^[\w./+-]+:$/.test(text.slice(start, end)) && /\s/.test(text[end] ?? '');
   return isCode || isProgram || PLACEHOLDER.test(value) || isNamedPath(before, value);
 }
 
-/** `token = getToken()`, `password: string`, `= req.headers.authorization`: of a program's text, which is read to be changed. */
+/**
+ * `token = getToken()`, `password: string`, `= req.headers.authorization`: program text, which is read in order to be
+ * changed.
+ */
 const CODE =
   /^(?:[\w$.]{1,80}\(.*|(?:[A-Za-z_$]{1,30}\.){1,6}[A-Za-z_$]{1,30}|(?:string|str|number|bool|boolean|int|integer|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional)[?!]?)$/i;
 
-/** A variable, or what stands there when nothing is told: `$PASSWORD`, `null`, `****`. */
+/** A variable, or a placeholder: `$PASSWORD`, `null`, `****`. */
 export const PLACEHOLDER = /^(?:\$\w*|\$\{[^}]*\}?|\$\(.*|<.*|\*+|x{3,}|null|none|true|false|undefined|yes|no|‹.*)$/i;
 
-/** Whether a value is one of a secret, in a text that is shown. `end`: where it ends. */
+/** Whether a value is a secret, in a text that is shown. `end`: where it ends. */
 export function isSecretValue(text: string, found: NamedValue, end: number): boolean {
   const { start, at, open, bond } = found;
   const value = text.slice(start, end);
@@ -58,7 +61,7 @@ export function isSecretValue(text: string, found: NamedValue, end: number): boo
   return judge({ value, lead, rest, isQuoted, found });
 }
 
-/** So much of a line is looked at before a name and behind a value. */
+/** How much of a line is examined before a name and after a value. */
 const SEEN = 160;
 
 function judge(one: Found): boolean {
@@ -92,7 +95,7 @@ function judge(one: Found): boolean {
   return isStrong(value) || !/[a-z]:$/i.test(found.before) || lead.trim() === '';
 }
 
-/** `token = Error`, `password=password`: a name of what is somewhere else. */
+/** `token = Error`, `password=password`: a name of something elsewhere. */
 function isReference({ value, lead, found: { before } }: Found): boolean {
   if (/<|\?\./.test(value)) return true;
   if (!/^[A-Za-z_$][A-Za-z_.?$]*$/.test(value)) return false;
@@ -113,7 +116,7 @@ function isPassword({
   return /^[a-z]{5,24}$/.test(value) && !WORDS.test(value) && /pass|psk|secret|pwd/i.test(before);
 }
 
-/** Not a value, but what gives one: a call, an element, a member. */
+/** An expression in place of a value: a call, an element, a member. */
 function isExpression(value: string): boolean {
   return /[()[\]{}<>.$,;]/.test(value) || !/\d.*\d/.test(value);
 }
@@ -125,7 +128,7 @@ function isOptionValue({ value, lead, rest, isQuoted, found }: Found): boolean {
   return /^[a-z]{4,}$/.test(value) && lead.trim() !== '' && !/^\s{2}/.test(rest) && /pass|secret/i.test(found.before);
 }
 
-/** What stands before a name that begins its line, in files of settings and what prints them. */
+/** Text before a name that begins its line, in settings files and programs that print them. */
 const DATA_LEAD =
   /^\s*(?:[-#;>*|+]\s{0,3})?(?:export\s+|declare\s+-x\s+|set\s+|ENV\s+|ARG\s+|Environment=|\/\/\S{1,200}:)?["']?$/;
 
@@ -166,8 +169,8 @@ function isCode(one: Found): boolean {
 }
 
 /**
- * `DB_PASSWORD=x` among other words, as in a line of a log or of cron: calls that are closed before it, or come behind,
- * make no program's text of it.
+ * `DB_PASSWORD=x` among other words, as in a line of a log or of cron: calls that are closed before it, or come after
+ * it, do not make it program text.
  */
 function isSetting({ lead, rest, found: { open, before } }: Found): boolean {
   if (open !== '' || !/(?:^|[\s(;])\w{3,}=$/.test(before) || /^[;,]/.test(rest)) return false;
@@ -176,7 +179,7 @@ function isSetting({ lead, rest, found: { open, before } }: Found): boolean {
   return closed !== lead && !CODE_LEAD.test(closed) && (rest === '' || /^\s/.test(rest));
 }
 
-/** Whether a value can be no word: letters with digits or signs between them. */
+/** Whether a value cannot be a word: letters with digits or signs between them. */
 export function isStrong(value: string): boolean {
   if (value.length < 6 || TECHNICAL.test(value) || WORDS.test(value)) return false;
   if (/^[a-z]+[-_]?\d{1,2}$/i.test(value) && value.length < 7) return false;
@@ -188,12 +191,12 @@ export function isName(value: string): boolean {
   return /^[a-z]+(?:[_.-][a-z]+)+\d?$/i.test(value) || /^[a-z]+(?:[A-Z][a-z]+)+\d?$/.test(value) || /[({<]/.test(value);
 }
 
-/** `PWD=/home/x`, `passwd=/etc/passwd`, `TOKEN_FILE=/run/token`: where something is, not what it is. */
+/** `PWD=/home/x`, `passwd=/etc/passwd`, `TOKEN_FILE=/run/token`: a path, not the value. */
 function isNamedPath(before: string, value: string): boolean {
   return /^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before);
 }
 
-/** The same for more than a name tells, in a text: `private_key: keys/a.pem`. */
+/** The same for more than a name shows, in a text: `private_key: keys/a.pem`. */
 function isPath(value: string): boolean {
   return (
     /^(?:~|\.{1,2}|[A-Za-z]:|\$\w+|file:\/\/)?(?:[\\/][a-z0-9._@%{}$-]+)+[\\/]?$/.test(value) ||

@@ -6,7 +6,7 @@ import { nestedValues } from './secret-nested.ts';
 import { endOfLine, isNoValue, isSecretValue } from './secret-values.ts';
 import { shapedTokens, WordFinder } from './token-shapes.ts';
 
-/** Secrets that are known for what they are, whatever they look like. */
+/** Secrets that are known by their value, whatever they look like. */
 export interface KnownSecrets {
   readonly values: readonly string[];
   /** Whether a word of 43 characters is a token, of which only the hash is known. */
@@ -15,19 +15,19 @@ export interface KnownSecrets {
 
 const NONE_KNOWN: KnownSecrets = { values: [] };
 
-/** As long as `agent3 token new` makes them. */
+/** As `agent3 token new` makes them. */
 const TOKEN_SHAPE = /(?<![\w-])[\w-]{43}(?![\w-])/g;
 
 /**
- * How crypt(3) writes hashes. It begins where no word goes on, and repeats one set of characters that what follows is not
- * in: no text makes it take longer than its length asks for.
+ * Hashes in the format of crypt(3). It begins at the start of a word, and repeats one set of characters that excludes
+ * what follows: its time is linear in the text.
  */
 const PASSWORD_HASH = /(?<![\w$])\${1,2}(?:[1-9y]|2[abxy]|gy|argon2i?d?|apr1|sha1|P|H|scrypt)\${1,2}[^\s:'"]{8,512}/g;
 
-/** Where `text` has what looks like a secret, or is one of `known`: in their order, none within another. */
+/** Returns where `text` has what looks like a secret, or is one of `known`: in order, none within another. */
 export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): SecretSpan[] {
   if (!text.includes('\u001b')) return apart(spansIn(text, known));
-  // Without sequences, a token that one of them cuts is whole; with blanks, one begins behind them.
+  // Without sequences, a token that one of them cuts is whole; with blanks, one begins after them.
   const { shown, places } = withoutSequences(text);
   const whole = spansIn(shown, known).map(({ start, end, kind }) => ({
     start: places[start] ?? text.length,
@@ -43,7 +43,7 @@ export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): Sec
   ]);
 }
 
-/** What is looked for in a text only where one of its words is there. */
+/** Shapes are searched in a text only if it has one of their words. */
 const WORDS = new WordFinder([...NAME_WORDS, ...FORMAT_WORDS]);
 
 function spansIn(text: string, known: KnownSecrets): SecretSpan[] {
@@ -77,7 +77,7 @@ function withoutSequences(text: string): { readonly shown: string; readonly plac
   return { shown, places };
 }
 
-/** The spans in their order, those that overlap as one. */
+/** Returns the spans in order, with overlapping ones joined. */
 function apart(spans: SecretSpan[]): SecretSpan[] {
   spans.sort((a, b) => a.start - b.start || b.end - a.end);
   const result: SecretSpan[] = [];
@@ -89,19 +89,22 @@ function apart(spans: SecretSpan[]): SecretSpan[] {
   return result;
 }
 
-/** `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`. */
+/**
+ * Returns `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`.
+ */
 export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): string {
   return maskSpans(text, secretSpans(text, known));
 }
 
 /**
- * A command without its secrets, for the record: as `maskSecrets`, but so that no mark hides what a shell would run. A
- * key is masked as a whole block alone, and every other mark stands for letters, digits and a few signs. Where a part of
- * the command may be run, and in a word that is, only `known` secrets are masked, which no client has made.
+ * Returns a command without its secrets, for the record: as `maskSecrets`, but so that no mark hides what a shell would
+ * run. A key is only masked as a whole block, and every other mark only replaces letters, digits and a few signs. If a
+ * part of the command may be run, and in a word that is run, only `known` secrets are masked, which no client has
+ * chosen.
  */
 export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): string {
   const [named, shaped, keys] = [namedValues(cmd, WORDS.wordsIn(cmd)), shapeSpans(cmd), keyBlocks(cmd)];
-  // Most commands have nothing that has to be looked at.
+  // Most commands have nothing to examine.
   if (named.length + shaped.length + keys.length === 0 && !mayTell(cmd)) return maskSpans(cmd, knownSpans(cmd, known));
   const values = new CommandValues(cmd);
   const guessed = [...(values.isSeen ? [] : shaped), ...namedSpans(cmd, named, values)]
@@ -111,7 +114,7 @@ export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): stri
   return maskSpans(cmd, [...(values.isSeen ? [] : keys), ...knownSpans(cmd, known), ...guessed, ...told]);
 }
 
-/** `text` with marks in the place of what was found. */
+/** Returns `text` with marks in place of what was found. */
 function maskSpans(text: string, found: SecretSpan[]): string {
   let [result, at] = ['', 0];
   for (const { start, end, kind } of apart(found)) {
@@ -121,7 +124,10 @@ function maskSpans(text: string, found: SecretSpan[]): string {
   return result + text.slice(at);
 }
 
-/** A key that is cut off at its end goes to the end of the text; one that is cut off at its beginning, from the start. */
+/**
+ * A key that is cut off at its end extends to the end of the text; one that is cut off at its beginning, from the
+ * start.
+ */
 function keySpans(text: string): SecretSpan[] {
   const markers = keyMarkers(text);
   const spans: SecretSpan[] = [];
@@ -140,7 +146,7 @@ function keySpans(text: string): SecretSpan[] {
   return spans;
 }
 
-/** Shorter values are words that stand in many texts. */
+/** Shorter values are words that occur in many texts. */
 const SHORTEST_KNOWN = 8;
 
 function knownSpans(text: string, { values, isToken }: KnownSecrets): SecretSpan[] {
@@ -162,10 +168,10 @@ function shapeSpans(text: string): SecretSpan[] {
   return spans;
 }
 
-/** Shorter values are no secrets. */
+/** Shorter values are not secrets. */
 const SHORTEST_NAMED = 3;
 
-/** Those of named values that are secrets: of a command where `values` is given, else of a text that is shown. */
+/** Returns those of named values that are secrets: of a command if `values` is set, else of a text that is shown. */
 function namedSpans(text: string, named: readonly NamedValue[], values?: CommandValues): SecretSpan[] {
   const isText = values === undefined;
   return named.flatMap((found) => {
@@ -173,7 +179,7 @@ function namedSpans(text: string, named: readonly NamedValue[], values?: Command
     const nested = isText ? nestedValues(text, found) : undefined;
     if (nested !== undefined) return nested.map((part) => ({ ...part, kind }));
     const end = isText ? endInText(text, found) : (values.endOf(found) ?? start);
-    // What is beyond the usual end of a value belongs to it where the value fills its line.
+    // Text after the usual end of a value belongs to it if the value fills its line.
     const last = isText ? Math.max(end, endOfLine(text, found) ?? end) : end;
     const isNone =
       last - start < SHORTEST_NAMED ||
@@ -183,10 +189,10 @@ function namedSpans(text: string, named: readonly NamedValue[], values?: Command
   });
 }
 
-/** A longer one is no value, but text between two of them. */
+/** A longer one is not a value, but text between two of them. */
 const LONGEST_QUOTED = 1024;
 
-/** Where a value ends in a text: at a blank, or where the quotes end that it stands in. */
+/** Returns where a value ends in a text: at a blank, or at the closing quote. */
 function endInText(text: string, value: NamedValue): number {
   const at = quoteBefore(text, value);
   if (at === undefined) return value.end;
@@ -205,7 +211,7 @@ function endInText(text: string, value: NamedValue): number {
   return value.end;
 }
 
-/** The part of a span that hides nothing of what runs; nothing where it begins with what might. */
+/** Returns the part of a span that hides nothing of what runs; nothing if it begins with what might. */
 function clip(text: string, { start, end, kind }: SecretSpan): SecretSpan[] {
   const length = inertLength(text.slice(start, end), kind);
   return length === 0 ? [] : [{ start, end: start + length, kind }];
@@ -221,7 +227,7 @@ interface KeyMarker {
   readonly end: number;
 }
 
-/** The markers of private keys in a text, in their order. */
+/** Returns the markers of private keys in a text, in order. */
 export function keyMarkers(text: string): readonly KeyMarker[] {
   if (!text.includes('PRIVATE KEY')) return [];
   return [...text.matchAll(MARKER)].map(({ 0: found, 1: kind, index }) => {
@@ -236,8 +242,8 @@ const HEADER =
 const BASE64 = /^(?:[A-Za-z0-9+/]{1,200}={0,2}|=[A-Za-z0-9+/]{4})$/;
 
 /**
- * The private keys in a command, each as a whole block of Base64 and nothing else: in a shell, what stands between the
- * markers of another block is run. Looks at each character a fixed number of times.
+ * Returns the private keys in a command, each as a whole block of Base64 and nothing else: in a shell, other text
+ * between the markers is run. Looks at each character a fixed number of times.
  */
 function keyBlocks(text: string): { readonly start: number; readonly end: number; readonly kind: string }[] {
   const spans: ReturnType<typeof keyBlocks> = [];
@@ -254,7 +260,7 @@ function keyBlocks(text: string): { readonly start: number; readonly end: number
   return spans;
 }
 
-/** How many characters of what stands in a block are of a key; undefined where it is none. */
+/** Returns how many characters within a block are of a key; undefined if it is not a key. */
 function keyChars(inside: string): number | undefined {
   const lines = inside.split(LINE).map((line) => line.trimEnd());
   const written = lines.filter((line) => line !== '' && !HEADER.test(line));
@@ -262,13 +268,13 @@ function keyChars(inside: string): number | undefined {
   if (last === undefined || !written.every((line) => BASE64.test(line))) return undefined;
   if (!written.slice(0, -1).every(isNoName)) return undefined;
   if (isNoName(last)) return inside.length;
-  // The few characters of its last line tell nothing of a key, and may be the name of a program.
+  // The few characters of its last line are no evidence of a key, and may be the name of a program.
   return written.length === 1 ? undefined : inside.lastIndexOf(last);
 }
 
 /**
- * Whether a line of Base64 can be no program that is simply there: those have no such mixture in their names, and no
- * three slashes in a row; one that was made for it stands in the record before.
+ * Whether a line of Base64 cannot be an installed program: their names have no such mixture, and no three slashes in a
+ * row. A program made for it is in the record before.
  */
 function isNoName(line: string): boolean {
   return /=/.test(line) || (/[a-z]/.test(line) && /[A-Z]/.test(line) && /\d/.test(line) && !line.includes('///'));

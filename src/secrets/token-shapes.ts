@@ -1,9 +1,9 @@
 /**
- * What tokens look like whose makers gave them a look. Facts (prefix, alphabet, length) from the default rules of
- * gitleaks (github.com/gitleaks/gitleaks, config/gitleaks.toml at 009e025, MIT licence), those of its rules that have a
- * prefix of their own, and from the documents of the makers for what is missing there.
+ * Shapes of tokens whose makers gave them one. Facts (prefix, alphabet, length) from the default rules of gitleaks
+ * (github.com/gitleaks/gitleaks, config/gitleaks.toml at 009e025, MIT licence), those of its rules that have a prefix
+ * of their own, and from the documents of the makers for what is missing there.
  *
- * A form is literal text, and in brackets characters: of which alphabet, and how many at least (`<w36>`: 36 or more).
+ * A form is literal text, and in brackets characters: the alphabet, and the least number (`<w36>`: 36 or more).
  */
 const FORMS: readonly (readonly [kind: string, forms: string])[] = [
   ['aws key', 'AKIA<U16> ASIA<U16> ABIA<U16> ACCA<U16> A3T<U17> ABSK<b100> bedrock-api-key-<b20> amzn.mws.<x8>-<h23>'],
@@ -65,7 +65,7 @@ const FORMS: readonly (readonly [kind: string, forms: string])[] = [
       cfut_<u30> cfat_<u30> cfk_<u30> sha256~<u43> pnu_<w30> pnb_<w30>
     `,
   ],
-  // Secrets and signs of who one is.
+  // Secrets and identities.
   [
     'token',
     `
@@ -91,7 +91,7 @@ const FORMS: readonly (readonly [kind: string, forms: string])[] = [
     `,
   ],
   ['jwt', 'eyJ<u8>.<u4>.<u0>'],
-  // Hashes of passwords, which can be tried out at leisure.
+  // Hashes of passwords, which can be attacked offline.
   [
     'password hash',
     `
@@ -129,7 +129,7 @@ const ALPHABETS: Readonly<Record<string, string>> = {
   p: '!-~',
 };
 
-/** A longer one is no token; every form takes a fixed number of steps for each character. */
+/** A longer one is not a token; every form takes a fixed number of steps for each character. */
 const LONGEST = 4096;
 
 const PART = /<(\w)(\d+)>/;
@@ -165,12 +165,12 @@ function pattern(form: string): string {
     .join('');
 }
 
-/** Where a token may begin: where no word goes on, and behind a line break that is written out in a string. */
+/** Where a token may begin: at the start of a word, and after a line break as an escape in a string. */
 const TOKEN_BEGIN = String.raw`(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))`;
 
 const PREFIX = new RegExp(`${TOKEN_BEGIN}${trie([...BY_PREFIX.keys()])}`, 'g');
 
-/** Where `text` has tokens by their look, in their order; looks at each character a fixed number of times. */
+/** Returns where `text` has tokens by their shape, in order; looks at each character a fixed number of times. */
 export function shapedTokens(text: string): { readonly start: number; readonly end: number; readonly kind: string }[] {
   const spans: ReturnType<typeof shapedTokens> = [];
   PREFIX.lastIndex = 0;
@@ -187,7 +187,10 @@ export function shapedTokens(text: string): { readonly start: number; readonly e
   return spans;
 }
 
-/** Where a token ends that goes on at `behind`, also in the next lines, where the width of a terminal has broken it. */
+/**
+ * Returns where a token ends that continues at `behind`, also in the next lines, if the width of a terminal has broken
+ * it.
+ */
 function endOf(shape: RegExp, text: string, behind: number): number | undefined {
   shape.lastIndex = behind;
   const whole = shape.test(text) ? shape.lastIndex : undefined;
@@ -206,7 +209,7 @@ function endOf(shape: RegExp, text: string, behind: number): number | undefined 
   return behind + at;
 }
 
-/** A line break within a token, which a shell may continue behind a backslash. */
+/** A line break within a token, which a shell may continue after a backslash. */
 const BREAK = /\\?\r?\n/g;
 const BREAK_HERE = /\\?\r?\n/y;
 const LONGEST_BROKEN = 600;
@@ -217,7 +220,7 @@ function isBroken(text: string, end: number): boolean {
   return /^\r?\n(?=\S*\d)[^\s"'<>:]+(?:\r?\n|$)/.test(text.slice(end, end + LONGEST_BROKEN));
 }
 
-/** Words have no digits, and no letters of both sizes between each other. */
+/** Words have no digits, and no mixed upper and lower case. */
 function isRandom(kind: string, rest: string): boolean {
   return (
     kind === 'password hash' || /\d/.test(rest) || (/[a-z]/.test(rest) && /[A-Z]/.test(rest) && /[a-z][A-Z]/.test(rest))
@@ -249,10 +252,10 @@ function trie(words: readonly string[]): string {
   return parts.length === 1 ? `(?:${parts[0]})` : `(?:${parts.join('|')})`;
 }
 
-/** Finds which of some words are in a text, small letters or not, by looking at each of its characters once. */
+/** Finds which of some words are in a text, in upper or lower case, by looking at each of its characters once. */
 export class WordFinder {
   readonly #shape: RegExp;
-  /** What else is there where a word is: those that it begins with. */
+  /** What else is found with a word: the words that it begins with. */
   readonly #known: ReadonlyMap<string, readonly string[]>;
 
   constructor(words: readonly string[]) {
@@ -261,7 +264,7 @@ export class WordFinder {
     this.#known = new Map(all.map((word) => [word, all.filter((other) => word.startsWith(other))]));
   }
 
-  /** The words in `text`, each of which has to be in small letters. */
+  /** Returns the words in `text`, each of which must be in small letters. */
   wordsIn(text: string): ReadonlySet<string> {
     const found = new Set<string>();
     const low = text.toLowerCase();
