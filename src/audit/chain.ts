@@ -17,11 +17,16 @@ export function endsAllowances({ event, what, state }: AuditLine): boolean {
   return event === 'agent' && (what === 'started' || (what === 'allowance' && state === 'ended'));
 }
 
-/** Whether a line has a signed order of the owner, or says so, or is of an allowance. */
+/** Whether a line says which key this server has in the fleet of a hub. */
+export function namesOwnKey({ event, what }: AuditLine): boolean {
+  return event === 'agent' && what === 'server of a hub';
+}
+
+/** Whether a line has a signed order of the owner, or says so, is of an allowance, or names the key of this server. */
 export function isOfOwner(line: AuditLine): boolean {
   const isByAllowance = line.event === 'start' && line['allowance'] !== undefined;
   const isSigned = line['signed'] !== undefined || /\(passkey [^()]*\)$/.test(String(line['by']));
-  return isSigned || isByAllowance || endsAllowances(line);
+  return isSigned || isByAllowance || endsAllowances(line) || namesOwnKey(line);
 }
 
 /** What comes before the first line. */

@@ -23,6 +23,7 @@ import {
   inventoryHere,
   requireFleetOwner,
 } from './fleet-here.ts';
+import { describeUnsigned, keysForServers } from './fleet-keys.ts';
 
 interface InviteOptions extends FleetOptions {
   readonly label?: readonly string[] | undefined;
@@ -42,6 +43,9 @@ export async function inviteServer(name: string, options: InviteOptions): Promis
   const labels = await attempt(() => withLabels({}, options.label ?? []));
   const inventory = await inventoryHere(directory);
   requireFree(inventory, name);
+  const known = await attempt(() => keysForServers(directory));
+  const passkeys = known && { ...known.list, passkeys: [...known.list.passkeys] };
+  if (known?.isBehind === true) process.stderr.write(`agent3: ${describeUnsigned(known)}\n`);
   const { secret, code } = InviteSecret.create();
   const host = SigningKey.create();
   const until = Date.now() + INVITE_MS;
@@ -54,7 +58,7 @@ export async function inviteServer(name: string, options: InviteOptions): Promis
   const certificate = readFileSync(certificatePath(directory), 'utf8');
   const take = (hello: Hello): Omit<Welcome, 'nonce'> => {
     const { hub } = takeIn(directory, name, labels, hello);
-    return { hub: hub.name, hub_key: hub.key, url: hub.url, certificate, name };
+    return { hub: hub.name, hub_key: hub.key, url: hub.url, certificate, name, ...(passkeys && { passkeys }) };
   };
   const outcome = await attempt(async () => {
     await using waiting = await InviteHost.open(await connected(inventory, certificate, host), secret, take);

@@ -1,7 +1,7 @@
 import { Value } from '@sinclair/typebox/value';
 import { planDigest, signedPlanSchema } from '../access/approval-request.ts';
 import { namesServer } from '../access/plan.ts';
-import { type AuditLine, endsAllowances } from '../audit/chain.ts';
+import { type AuditLine, endsAllowances, namesOwnKey } from '../audit/chain.ts';
 import type { AuditFinding, SignedLine } from '../audit/verify.ts';
 import { visibleLine } from '../lib/visible.ts';
 import {
@@ -34,8 +34,13 @@ export async function checkSignatures(
   const signers: Record<string, number> = {};
   const seen = new Set<string>();
   const allowed = new Allowed();
+  let server = first === undefined || first.seq > 1 ? UNKNOWN : undefined;
   for (const { file, line, record } of lines) {
     const { signed } = record;
+    if (namesOwnKey(record)) {
+      server = String(record['server']);
+      continue;
+    }
     if (endsAllowances(record) && signed === undefined) {
       allowed.end(record);
       continue;
@@ -53,6 +58,9 @@ export async function checkSignatures(
     const fault = await faultOf(signed as Signature, record);
     if (fault !== undefined) findings.push({ file, line, what: fault });
     const { order } = signed as Signature;
+    // Of an older file that is gone, nobody knows the key any more.
+    if (order.server !== undefined && server !== UNKNOWN && order.server !== server)
+      findings.push({ file, line, what: 'its signature is for another server' });
     if (seen.has(order.id) && !mayComeAgain(order)) findings.push({ file, line, what: TWICE });
     seen.add(order.id);
     if (order.kind === 'allow') allowed.add(order);
@@ -61,6 +69,9 @@ export async function checkSignatures(
   }
   return { findings, signers };
 }
+
+/** The key of this server, where the line that names it may be in a file that is not kept any more. */
+const UNKNOWN = 'unknown';
 
 const TWICE = 'its signed order is on record before: an order counts once';
 

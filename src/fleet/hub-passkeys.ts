@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { PasskeyList } from '../console/order.ts';
 import { LIST } from '../console/order-schema.ts';
 import type { Signature } from '../console/passkeys.ts';
+import { visibleLine } from '../lib/visible.ts';
 import type { NumberedList } from './key-chain.ts';
 import { readRootsFile, writeRootsFile } from './roots-file.ts';
 
@@ -16,12 +17,6 @@ const pinnedSchema = Type.Object({
 });
 export type HubPasskeys = Static<typeof pinnedSchema>;
 
-/** A list of passkeys with its number, as the hub says it to a server that joins, and `agent3 fleet passkeys` to root. */
-export const listSchema = Type.Object(
-  { count: Type.Integer({ minimum: 0 }), ...LIST },
-  { additionalProperties: false },
-);
-
 /** Where none is pinned, what to do. */
 export const NOBODY_PINNED =
   'no passkey of the hub is pinned on this server. On the hub: sudo agent3 fleet passkeys, here: sudo agent3 join --passkeys';
@@ -29,6 +24,11 @@ export const NOBODY_PINNED =
 /** The file with the passkeys of the hub's console that count on a server: `hub-passkeys.json`, beside `hub.json`. */
 export function hubPasskeysPath(hubFile: string): string {
   return `${hubFile.replace(/\.json$/, '')}-passkeys.json`;
+}
+
+/** The time of the hub's last order that root obeyed, beside `hub.json`. */
+export function orderedPath(hubFile: string): string {
+  return `${hubFile.replace(/\.json$/, '')}-ordered.json`;
 }
 
 /** What is pinned beside a file of a hub; undefined: nothing. Throws `FleetFileFault`. */
@@ -46,8 +46,13 @@ export function writeHubPasskeys(hubFile: string, list: NumberedList, signed?: S
 /** The passkeys of a list, for a person who compares them. */
 export function describeList({ origin, passkeys }: PasskeyList): string {
   if (passkeys.length === 0) return 'no passkeys';
-  const width = Math.max(...passkeys.map(({ name }) => name.length));
-  return [`passkeys of ${origin}`, ...passkeys.map((one) => `  ${one.name.padEnd(width)}  ${one.fingerprint}`)].join(
-    '\n',
-  );
+  const shown = passkeys.map(({ name, fingerprint }) => ({
+    name: visibleLine(name),
+    fingerprint: visibleLine(fingerprint),
+  }));
+  const width = Math.max(...shown.map(({ name }) => name.length));
+  return [
+    `passkeys of ${visibleLine(origin)}`,
+    ...shown.map((one) => `  ${one.name.padEnd(width)}  ${one.fingerprint}`),
+  ].join('\n');
 }

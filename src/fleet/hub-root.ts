@@ -21,7 +21,7 @@ import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { open, REQUEST } from './envelope.ts';
-import { hubPasskeysPath, NOBODY_PINNED, readHubPasskeys, writeHubPasskeys } from './hub-passkeys.ts';
+import { hubPasskeysPath, NOBODY_PINNED, orderedPath, readHubPasskeys, writeHubPasskeys } from './hub-passkeys.ts';
 import { Verifier } from './keys.ts';
 import { hubKeyOf, type Membership, readMembership } from './membership.ts';
 import { readRootsFile, writeRootsFile } from './roots-file.ts';
@@ -142,7 +142,7 @@ class Ordered {
     { hubFile, own }: HubRootDeps,
     private readonly membership: Membership,
   ) {
-    this.#path = `${hubFile.replace(/\.json$/, '')}-ordered.json`;
+    this.#path = orderedPath(hubFile);
     const before = readRootsFile(this.#path, orderedSchema, own);
     this.at = before?.hub_key === membership.hub_key ? before.at : 0;
   }

@@ -3,6 +3,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { delay } from '../lib/clock.ts';
 import { HUB_URL, NAME } from './inventory.ts';
+import { listSchema } from './key-chain.ts';
 import { base32, SigningKey } from './keys.ts';
 import { connectOnce, isRefused, type NatsAddress, type NatsConnection } from './nats.ts';
 import { joinAnswerSubject, joinSubject } from './nats-config.ts';
@@ -31,6 +32,8 @@ const welcomeSchema = Type.Object({
   certificate: Type.String({ maxLength: 20_000 }),
   name: Type.String({ pattern: NAME }),
   nonce: Type.String({ maxLength: 64 }),
+  /** Of its console: who has one of them may approve on the server. */
+  passkeys: Type.Optional(listSchema),
 });
 export type Welcome = Static<typeof welcomeSchema>;
 

@@ -4,10 +4,13 @@ import type { KeysOrder, OrderFile, PasskeyList } from '../console/order.ts';
 import { LIST, orderFileSchema } from '../console/order-schema.ts';
 import { readRootsFile, writeRootsFile } from './roots-file.ts';
 
+/** A `NumberedList`. */
+export const listSchema = Type.Object({ count: Type.Integer({ minimum: 0 }), ...LIST });
+
 const chainSchema = Type.Object({
   version: Type.Literal(1),
   /** What servers were given first. Its number is 0, and higher where root had to begin anew. */
-  first: Type.Object({ count: Type.Integer({ minimum: 0 }), ...LIST }),
+  first: listSchema,
   /** Each change since, signed: its number is one more. */
   links: Type.Array(orderFileSchema),
 });

@@ -16,6 +16,8 @@ import { isForServers } from './operations.ts';
 import { RequestWindow } from './window.ts';
 
 export interface MemberDeps extends MemberCallDeps {
+  /** The number of the list of the hub's passkeys that is pinned here; undefined: none. */
+  readonly hubKeys: () => number | undefined;
   readonly logger: Logger;
 }
 
@@ -65,14 +67,14 @@ export class Member implements Disposable {
 
   /** Connects, and stays connected until it is disposed of. */
   start(): void {
-    const timer = setInterval(() => this.#sendState(), STATE_MS);
+    const timer = setInterval(() => this.sendState(), STATE_MS);
     timer.unref();
     this.#end.defer(() => clearInterval(timer));
-    this.#end.defer(this.deps.freeze.subscribe(() => this.#sendState()));
+    this.#end.defer(this.deps.freeze.subscribe(() => this.sendState()));
     this.#end.defer(
       this.deps.shutdown.subscribe(() => {
         this.#isLeaving = true;
-        this.#sendState();
+        this.sendState();
       }),
     );
     this.#connect().catch((error: unknown) => this.#notConnected(error));
@@ -82,7 +84,7 @@ export class Member implements Disposable {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#isLeaving = true;
-    this.#sendState();
+    this.sendState();
     this.#end.dispose();
     for (const cancelled of this.#cancels.values()) cancelled.fire();
     void this.#connection?.close();
@@ -119,7 +121,7 @@ export class Member implements Disposable {
     this.#toldMs = Number.NEGATIVE_INFINITY;
     this.#state = { isConnected: true, since: Date.now() };
     this.deps.logger.info({ hub: this.membership.hub, server: this.membership.name }, 'connected to the hub');
-    this.#sendState();
+    this.sendState();
   }
 
   #notConnected(error: unknown): void {
@@ -150,7 +152,7 @@ export class Member implements Disposable {
       case 'repeated':
         return this.#tell({ id: request.id }, 'a request came a second time, and was not run again');
       case 'stale':
-        if (request.op === 'state') this.#sendState();
+        if (request.op === 'state') this.sendState();
         return answer('stale');
       case 'new':
         if (request.op === 'cancel') return this.#cancels.get(cancelledBy(request))?.fire();
@@ -195,8 +197,10 @@ export class Member implements Disposable {
     });
   }
 
-  #sendState(): void {
+  /** Says to the hub how it is here. */
+  sendState(): void {
     const { publicKey: server } = this.key;
+    const keys = this.deps.hubKeys();
     const { instance, clock } = this.#window;
     const state = {
       ...{ server, instance, clock: clock(), count: ++this.#count, version, os: distribution().slice(0, 200) },
@@ -204,6 +208,7 @@ export class Member implements Disposable {
       frozen: this.deps.freeze.isFrozen,
       ...this.#allowed(),
       leaving: this.#isLeaving,
+      ...(keys !== undefined && { keys }),
     };
     this.#send(() => this.#publish(stateSubject(server), seal(STATE, state, this.key)));
   }

@@ -3,7 +3,7 @@ import natsUnit from '../../ops/agent3-nats.service' with { type: 'text' };
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { replaceReadable } from '../lib/files.ts';
 import { changeSettings } from './installed.ts';
-import { NATS_SERVICE, PATHS, SERVICE } from './layout.ts';
+import { HUB_OBEY, HUB_OBEY_SERVICE, NATS_SERVICE, PATHS, SERVICE } from './layout.ts';
 import { InstallFault, mustRun, systemIds } from './machine.ts';
 import { serviceState } from './service.ts';
 
@@ -73,4 +73,21 @@ export function restartAgent(): number {
 export function removeNats(): void {
   runCommand(['systemctl', 'disable', '--quiet', '--now', NATS_SERVICE]);
   rmSync(PATHS.natsUnit, { force: true });
+}
+
+/** Has root obey what the hub orders, now and after a boot. Throws `InstallFault`. */
+export function enableHubOrders(): void {
+  if (!existsSync(PATHS.hubObeyPathUnit) && !existsSync(PACKAGED_UNIT))
+    throw new InstallFault(`${HUB_OBEY} is missing: run agent3 install, then this again`);
+  mustRun(['systemctl', 'enable', '--quiet', '--now', HUB_OBEY]);
+}
+
+/** Where the package has the unit. */
+const PACKAGED_UNIT = `/usr/lib/systemd/system/${HUB_OBEY}`;
+
+/** Root obeys no hub any more. */
+export function disableHubOrders(): void {
+  runCommand(['systemctl', 'disable', '--quiet', '--now', HUB_OBEY]);
+  runCommand(['systemctl', 'stop', HUB_OBEY_SERVICE]);
+  rmSync(PATHS.hubOrders, { recursive: true, force: true });
 }

@@ -96,6 +96,8 @@ export const SERVICE = 'agent3.service';
 export const NATS_SERVICE = 'agent3-nats.service';
 /** Root's eye on what a hub orders: enabled while the server has one. */
 export const HUB_OBEY = 'agent3-hub-obey.path';
+export const HUB_OBEY_LINK = `/etc/systemd/system/paths.target.wants/${HUB_OBEY}`;
+export const HUB_OBEY_SERVICE = 'agent3-hub-obey.service';
 /** What the commands run in. */
 export const COMMANDS = 'agent3-commands.service';
 /** The agent and its commands; stopping it stops them all. */

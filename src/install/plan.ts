@@ -12,6 +12,8 @@ import obeyPathUnit from '../../ops/agent3-console-obey.path' with { type: 'text
 import obeyUnit from '../../ops/agent3-console-obey.service' with { type: 'text' };
 import consoleProxyUnit from '../../ops/agent3-console-proxy.service' with { type: 'text' };
 import consoleSocketDropIn from '../../ops/agent3-console-socket.conf' with { type: 'text' };
+import hubObeyPathUnit from '../../ops/agent3-hub-obey.path' with { type: 'text' };
+import hubObeyUnit from '../../ops/agent3-hub-obey.service' with { type: 'text' };
 import busPolicy from '../../ops/agent3-look.conf' with { type: 'text' };
 import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
 import sliceLimits from '../../ops/agent3-slice-limits.conf' with { type: 'text' };
@@ -115,6 +117,8 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.consoleUnit]: () => consoleUnit,
   [PATHS.obeyPathUnit]: () => obeyPathUnit,
   [PATHS.obeyUnit]: () => obeyUnit,
+  [PATHS.hubObeyPathUnit]: () => hubObeyPathUnit,
+  [PATHS.hubObeyUnit]: () => hubObeyUnit,
   [PATHS.watchdogService]: () => watchdogService,
   [PATHS.watchdogTimer]: () => watchdogTimer,
   [PATHS.watchdogCron]: ({ packaged }) => `# Agent3's watchdog, where systemd runs no timers.

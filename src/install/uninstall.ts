@@ -11,6 +11,8 @@ import {
   BUS,
   CONSOLE_SERVICES,
   CONSOLE_UNITS,
+  HUB_OBEY,
+  HUB_OBEY_SERVICE,
   NATS_SERVICE,
   PATHS,
   SERVICE,
@@ -45,8 +47,8 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, print: (lin
   const isLive = root === '/' && hasSystemd() && !dryRun;
   if (isLive && !isOther) {
     runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER, SERVICE]);
-    runCommand(['systemctl', 'disable', '--quiet', '--now', NATS_SERVICE, ...CONSOLE_UNITS]);
-    runCommand(['systemctl', 'stop', ...CONSOLE_SERVICES, WATCHDOG_SERVICE, SLICE]);
+    runCommand(['systemctl', 'disable', '--quiet', '--now', NATS_SERVICE, HUB_OBEY, ...CONSOLE_UNITS]);
+    runCommand(['systemctl', 'stop', HUB_OBEY_SERVICE, ...CONSOLE_SERVICES, WATCHDOG_SERVICE, SLICE]);
   }
   if (manifest?.domain !== undefined && manifest.domain !== null) removeSite(changes, PATHS.caddySite);
   if (hasConsoleSite(manifest ?? {})) removeSite(changes, PATHS.consoleSite);

@@ -16,7 +16,7 @@ import type { HubsView } from './show-to-hub.ts';
 import { StartupFault } from './startup-fault.ts';
 
 /** What a server has for its hub besides its operations. */
-type HubsPart = Pick<MemberDeps, 'hubAccess' | 'showToHub' | 'obeyHub'>;
+type HubsPart = Pick<MemberDeps, 'hubAccess' | 'hubKeys' | 'showToHub' | 'obeyHub'>;
 
 /** What a fleet makes of an agent. Where the settings name none, nothing of it is loaded. */
 export interface Fleet {
@@ -81,10 +81,11 @@ async function openHub(deps: Deps, directory: string): Promise<Hub> {
 
 /** This server as one of a hub, as long as the file says so: `agent3 leave` takes it away, and the connection with it. */
 async function openMembership(deps: Deps, path: string) {
-  const [{ Member }, { readMembership }, { WatchedFile }] = await Promise.all([
+  const [{ Member }, { readMembership }, { WatchedFile }, { PinnedHere }] = await Promise.all([
     import('../fleet/member.ts'),
     import('../fleet/membership.ts'),
     import('../fleet/roots-file.ts'),
+    import('../fleet/pinned-here.ts'),
   ]);
   const key = await readKey('AGENT3_HUB_KEY', deps.config.hubKey);
   let member: Member | undefined;
@@ -100,14 +101,18 @@ async function openMembership(deps: Deps, path: string) {
       );
       return;
     }
+    const { hub, hub_key, key: server } = membership;
+    deps.trail.agent('server of a hub', { hub, hub_key, server });
+    pinned.note();
     member = new Member(works, membership, key);
     member.start();
   };
+  const pinned = new PinnedHere(path, { ...deps, changed: () => member?.sendState() });
   const file = attempt('AGENT3_HUB_FILE', () => new WatchedFile(path, (at) => readMembership(at), begin, deps.logger));
   const hubAccess = new HubAccess(() => file.value?.profile);
   deps.access.hub = hubAccess;
   return {
-    hubs: { hubAccess, ...hubsConsole(deps, path) },
+    hubs: { hubAccess, hubKeys: () => pinned.count, ...hubsConsole(deps, path) },
     start: (given: MemberDeps): void => {
       works = given;
       begin(file.value);
@@ -118,7 +123,7 @@ async function openMembership(deps: Deps, path: string) {
 }
 
 /** What the console of the hub asks and orders. Nothing of it is loaded before. */
-function hubsConsole(deps: Deps, hubFile: string): Omit<HubsPart, 'hubAccess'> {
+function hubsConsole(deps: Deps, hubFile: string): Pick<HubsPart, 'showToHub' | 'obeyHub'> {
   let view: Promise<HubsView> | undefined;
   let orders: Promise<HubOrders> | undefined;
   return {

@@ -44,7 +44,7 @@ test('has the grammar that was decided', () => {
       ...['list', 'read', 'stop', 'close'].map((verb) => `session ${verb}`),
       ...['tail', 'grep', 'verify'].map((verb) => `audit ${verb}`),
       ...['link', 'list', 'remove', 'serve'].map((verb) => `console ${verb}`),
-      ...['init', 'invite', 'list', 'show', 'label', 'remove'].map((verb) => `fleet ${verb}`),
+      ...['init', 'invite', 'list', 'show', 'label', 'remove', 'passkeys'].map((verb) => `fleet ${verb}`),
       ...['join', 'leave'],
     ].sort(),
   );

@@ -202,3 +202,20 @@ test('an order that is on record twice is found, unless it is about a token', as
   const token = { ...line, by, event: 'agent', what: 'token order', kind: order.kind, token: 'a#0123abcd' };
   expect(await twice({ ...token, profile: 'full', until: 1 }, order)).toEqual([]);
 });
+
+test('an order for another server of a fleet is found, where the record says which one this is', async () => {
+  const [mine, other] = [`U${'A'.repeat(55)}`, `U${'B'.repeat(55)}`];
+  const order = { ...approve, server: mine };
+  const joined = (server: string) => ({ ...line, event: 'agent', what: 'server of a hub', server });
+  const found = async (first: AuditLine, ...records: readonly AuditLine[]): Promise<readonly string[]> => {
+    const record = { ...approved, signed: await signed(order) };
+    const lines = [...records, record].map((one, at) => ({ file: 'f', line: at + 1, record: one }));
+    return (await checkSignatures(lines, first)).findings.map(({ what }) => what);
+  };
+  const elsewhere = ['its signature is for another server'];
+  expect(await found(line as AuditLine, joined(other), joined(mine))).toEqual([]);
+  expect(await found(line as AuditLine, joined(mine), joined(other))).toEqual(elsewhere);
+  expect(await found(line as AuditLine)).toEqual(elsewhere);
+  // The line that says it may be in a file that is gone.
+  expect(await found({ ...line, seq: 9 } as AuditLine)).toEqual([]);
+});

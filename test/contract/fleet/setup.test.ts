@@ -1,7 +1,9 @@
 import { afterAll, expect, test } from 'bun:test';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { parseEnvFile } from '../../../ops/env-file.ts';
+import { writePasskeys } from '../../../src/console/passkeys.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
+import { Authenticator } from '../../helpers/authenticator.ts';
 import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
@@ -14,17 +16,19 @@ ensurePrograms('nats-server', 'openssl');
 const directory = new TemporaryDirectory();
 const FLEET = directory.join('fleet');
 const WEB1 = directory.join('web1/hub.json');
+const WEB1_PASSKEYS = directory.join('web1/hub-passkeys.json');
+const PASSKEYS = directory.join('passkeys.json');
 const ended: AsyncDisposable[] = [];
 afterAll(async () => {
   for (const one of ended.reverse()) await one[Symbol.asyncDispose]();
   directory[Symbol.dispose]();
 });
 
-const fleet = (...args: string[]) => agent3(['fleet', ...args, '--dir', FLEET]);
+const fleet = (...args: string[]) => agent3(['fleet', ...args, '--dir', FLEET], { AGENT3_PASSKEYS_FILE: PASSKEYS });
 
-/** `agent3 join`, with a code on standard input. */
+/** `agent3 join`, with lines on standard input. */
 async function join(url: string, code: string, file: string, ...more: string[]) {
-  const child = Bun.spawn([BINARY, 'join', url, '--file', file, ...more], {
+  const child = Bun.spawn([BINARY, 'join', ...(url === '' ? [] : [url]), '--file', file, ...more], {
     cwd: directory.path,
     env: { ...BASE_ENVIRONMENT },
     stdin: new Blob([`${code}\n`]),
@@ -39,7 +43,7 @@ async function join(url: string, code: string, file: string, ...more: string[]) 
 function invite(...args: string[]) {
   const child = Bun.spawn([BINARY, 'fleet', 'invite', ...args, '--json', '--dir', FLEET], {
     cwd: directory.path,
-    env: { ...BASE_ENVIRONMENT },
+    env: { ...BASE_ENVIRONMENT, AGENT3_PASSKEYS_FILE: PASSKEYS },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   ended.push({
@@ -70,6 +74,9 @@ async function agentWith(env: string): Promise<Agent> {
 
 test('a fleet is set up, a server joins it, is called, labelled, removed, and leaves', async () => {
   const port = String(await freePort());
+  const phone = new Authenticator();
+  const passkeys = [await phone.passkey()];
+  writePasskeys(PASSKEYS, { origin: phone.origin, rp_id: phone.rpId, passkeys, sessions: [] });
   const made = await fleet('init', '--host', '127.0.0.1', '--listen', '127.0.0.1', '--port', port);
   expect(made).toMatchObject({ code: 0, stderr: '' });
   expect(made.stdout).not.toContain('SU');
@@ -99,6 +106,8 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
   expect(existsSync(WEB1)).toBe(false);
   const joined = await join(url, code.toLowerCase(), WEB1, '--profile', 'full');
   expect(joined.stdout).toContain('joined hub as web1');
+  expect(joined.stdout).toContain(`Pixel 9  ${passkeys[0]?.fingerprint}\nwho holds one of these may approve`);
+  expect(JSON.parse(readFileSync(WEB1_PASSKEYS, 'utf8'))).toMatchObject({ count: 0, passkeys, sessions: [] });
   const { fingerprint = '' } = await invited.line('joined');
   expect(joined.stdout).toContain(`fingerprint of this server  ${fingerprint}`);
   expect(await within('the end of the invitation', invited.child.exited)).toBe(0);
@@ -111,6 +120,7 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
   const web1 = await agentWith(directory.join('web1/server.env'));
   const call = async () => (await hub.call('shell', { server: 'web1', cmd: 'echo $PPID' })).body;
   await eventually('web1 is called', async () => (await call()).stdout === `${web1.pid}\n`);
+  await repinned(passkeys[0]?.fingerprint ?? '');
   expect((await fleet('label', 'web1', 'env=prod', 'role-')).stdout).toBe('web1  env=prod\n');
   expect(JSON.parse((await fleet('list', '--json')).stdout)).toMatchObject({
     servers: [{ name: 'web1', labels: { env: 'prod' } }],
@@ -129,9 +139,23 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
   await hub.log.find('the hub says it', (line) => line['server'] === 'web1' && /was removed/.test(String(line['msg'])));
   await eventually('the hub knows no web1', async () => (await call()).error === 'Invalid args');
   expect((await agent3(['leave', '--file', WEB1])).stdout).toContain('left hub');
-  expect([existsSync(WEB1), existsSync(directory.join('web1/server.env'))]).toEqual([false, false]);
+  const left = [WEB1, WEB1_PASSKEYS, directory.join('web1/server.env')];
+  expect(left.map((path) => existsSync(path))).toEqual([false, false, false]);
   expect((await agent3(['leave', '--file', WEB1])).code).toBe(1);
 });
+
+/** Root of web1 pins the passkeys anew, as `fleet passkeys` prints them; `printed` is the fingerprint of one. */
+async function repinned(printed: string): Promise<void> {
+  const { stdout: line } = await fleet('passkeys');
+  expect(JSON.parse(line)).toMatchObject({ count: 0, passkeys: [{ fingerprint: printed }] });
+  const third = JSON.stringify({ ...JSON.parse(line), count: 3 });
+  expect((await join('', `${third}\nn`, WEB1, '--passkeys')).stderr).toContain('nothing was changed');
+  expect((await join('', '{}\ny', WEB1, '--passkeys')).stderr).toContain('no list of passkeys');
+  const { stdout } = await join('', `${third}\ny`, WEB1, '--passkeys');
+  expect(stdout).toContain('number 3, in place of number 0');
+  expect(stdout).toContain(printed);
+  expect(JSON.parse(readFileSync(WEB1_PASSKEYS, 'utf8'))).toMatchObject({ count: 3 });
+}
 
 test('an invitation that is stopped takes its code with it', async () => {
   const { child, line } = invite('web9');
