@@ -3,7 +3,7 @@ import { Value } from '@sinclair/typebox/value';
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { readAsked } from './asked.ts';
 import { WireRefusal } from './channel.ts';
-import type { ShownFleet, ShownServer, WatchedFleet } from './shown-servers.ts';
+import type { ChangeOfKeys, ShownFleet, ShownServer, WatchedFleet } from './shown-servers.ts';
 import { describeFault, type Patience, WatchedServer } from './watched-server.ts';
 
 /** A server as its hub knows it. */
@@ -20,6 +20,8 @@ export interface ServerOfFleet {
 export interface FleetOfHub {
   name(): string;
   servers(): readonly ServerOfFleet[];
+  /** What the servers do not know of the console's passkeys; undefined: nothing. */
+  changeOfKeys(): ChangeOfKeys | undefined;
   /** Asks the server with this key what its console would show. Rejects with `AgentError`. */
   ask(key: string, args: unknown, patience: Patience): Promise<unknown>;
 }
@@ -58,7 +60,7 @@ export class ServersView {
   readonly #watched = new Map<string, WatchedServer>();
   #version = Date.now() * 1000;
   #changed = new OneShotEvent();
-  #fleet: ShownFleet = { servers: [], more: 0 };
+  #fleet: ShownFleet = { servers: [], more: 0, keys: null };
   #text = '';
   #watchers = 0;
   #looks: ReturnType<typeof setInterval> | undefined;
@@ -187,7 +189,11 @@ export class ServersView {
     // What waits for somebody is never what has no room.
     const servers = isCut ? all.sort((a, b) => b.waiting.length - a.waiting.length).slice(0, MOST_SERVERS) : all;
     const most = Math.floor(ANSWER_CHARS / Math.max(1, servers.length));
-    return { servers: servers.map((server) => fitted(server, most)), more: all.length - servers.length };
+    return {
+      servers: servers.map((server) => fitted(server, most)),
+      more: all.length - servers.length,
+      keys: this.fleet.changeOfKeys() ?? null,
+    };
   }
 
   #describe({ name, key, labels, state, lastSeenAt, shown }: ServerOfFleet): ShownServer {

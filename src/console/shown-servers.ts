@@ -1,3 +1,4 @@
+import type { PasskeyList } from './order.ts';
 import type { RunningCommand, ShownAllowance, State, WaitingRequest } from './shown.ts';
 
 /** What of a command of a server is shown among those of all servers. */
@@ -30,10 +31,21 @@ export interface ShownServer {
   readonly fault: string | null;
 }
 
+/** A change of the console's passkeys that the servers do not know. */
+export interface ChangeOfKeys {
+  /** The key of the hub, and the number of the list that they know. */
+  readonly hub: string;
+  readonly count: number;
+  readonly known: PasskeyList;
+  readonly now: PasskeyList;
+}
+
 export interface ShownFleet {
   readonly servers: readonly ShownServer[];
   /** Servers that had no room. */
   readonly more: number;
+  /** Null: they know what they should. */
+  readonly keys: ChangeOfKeys | null;
 }
 
 export interface WatchedFleet {

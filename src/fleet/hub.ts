@@ -11,6 +11,7 @@ import { EndedTokens, type EndedTokensDeps } from './ended-tokens.ts';
 import { type FleetReply, open, STATE } from './envelope.ts';
 import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
+import type { NumberedList } from './key-chain.ts';
 import { type PublicKey, type SigningKey, tagOf } from './keys.ts';
 import { KeysCourier } from './keys-courier.ts';
 import { KnownServer } from './known-server.ts';
@@ -89,6 +90,11 @@ export class Hub implements FleetDoor, Disposable {
 
   get hubName(): string {
     return this.#inventory.value.hub.name;
+  }
+
+  /** The passkeys of the console that servers are brought; undefined: no server was given any. */
+  get keysOfServers(): NumberedList | undefined {
+    return this.#courier.list;
   }
 
   servers(): readonly FleetServer[] {

@@ -1,5 +1,13 @@
 import type { Logger } from '../lib/logger.ts';
-import { type KeyChain, keyChainPath, type Link, missingLinks, readKeyChain } from './key-chain.ts';
+import {
+  type KeyChain,
+  keyChainPath,
+  type Link,
+  latestList,
+  missingLinks,
+  type NumberedList,
+  readKeyChain,
+} from './key-chain.ts';
 import type { KnownServer } from './known-server.ts';
 import type { OrderOutcome } from './orders.ts';
 import { WatchedFile } from './roots-file.ts';
@@ -38,6 +46,12 @@ export class KeysCourier implements Disposable {
 
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
+  }
+
+  /** The list that servers are brought; undefined: no server was given any. */
+  get list(): NumberedList | undefined {
+    const { value: chain } = this.#file;
+    return chain && latestList(chain);
   }
 
   /** Brings a server what it lacks, by the list that it says it has. */

@@ -2,7 +2,6 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Inbox, InboxDeps } from '../console/inbox.ts';
 import type { Pushes } from '../console/push/pushes.ts';
-import type { ServersView } from '../console/servers-view.ts';
 import type { Hub } from '../fleet/hub.ts';
 import { delay } from '../lib/clock.ts';
 import { fileFingerprint } from '../lib/files.ts';
@@ -33,21 +32,14 @@ export async function openConsole(deps: Deps, hub: Hub | undefined): Promise<Inb
   const pushes = await openPushes(deps, consoleDirectory, isService);
   (await import('./console-view.ts')).showState(
     { ...deps, takeOvers, changes },
-    { inbox, key: consoleKey, pushes, servers: hub && (await openServersView(hub)), plans: hub?.runs },
+    {
+      ...{ inbox, key: consoleKey, pushes, plans: hub?.runs },
+      servers: hub && (await import('./servers-of-hub.ts')).openServersView(hub, deps.config, isService),
+    },
   );
   await watchTokens(deps);
   if (!isService) obeyOrders(deps, consoleDirectory);
   return inbox;
-}
-
-/** What the console shows of the servers of a hub. */
-async function openServersView(hub: Hub): Promise<ServersView> {
-  const { ServersView } = await import('../console/servers-view.ts');
-  return new ServersView({
-    name: () => hub.hubName,
-    servers: () => hub.servers(),
-    ask: (key, args, patience) => hub.askServer(key, 'console', args, patience),
-  });
 }
 
 /** Whom a push service may ask where the console has no public URL. */

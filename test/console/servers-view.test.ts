@@ -40,6 +40,7 @@ function hubOf(servers: readonly Partial<ServerOfFleet>[], answer: (key: string)
   const asked: string[] = [];
   const fleet: FleetOfHub = {
     name: () => 'hub',
+    changeOfKeys: () => undefined,
     servers: () =>
       servers.map((one, at) => ({
         ...{ name: `web${at}`, key: KEY.slice(0, -1) + 'ABCDEFGH'[at], labels: {}, state: 'connected' as const },

@@ -7,6 +7,7 @@ import { BrokenLinkView, LinkView, SignInView } from './entry.tsx';
 import { commandLine } from './format.ts';
 import { FreezeButton, FrozenNotice } from './freeze.tsx';
 import { HistoryView } from './history.tsx';
+import { KeysNotice } from './keys-change.tsx';
 import { LanguageSwitch } from './language-switch.tsx';
 import { NotificationsView } from './notifications.tsx';
 import { keepNotifying } from './notify.ts';
@@ -140,6 +141,7 @@ function Console() {
       <main id="content" tabIndex={-1}>
         <Notices key={view} />
         <FrozenNotice />
+        <KeysNotice />
         {state === undefined ? <h1 class="empty">{words.loading}</h1> : <View key={view} />}
       </main>
       <footer class="bottom">

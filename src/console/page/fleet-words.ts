@@ -27,6 +27,14 @@ export const english = {
   freezeAll: 'Freeze all now',
   freezeHub: 'Only the hub',
   signFor: (server: string): string => `Your passkey signs this for ${server} alone.`,
+  keysTitle: 'Your servers do not know this change of passkeys yet',
+  keysText: 'They take orders signed by the passkeys that they know, until one of these has signed the change.',
+  keyKnown: 'stays:',
+  keyNew: 'new:',
+  keyGone: 'goes:',
+  keysOrigin: (origin: string): string => `They count at the address ${origin} from then on.`,
+  keysCompare: 'Who holds one of them can approve on every server. Compare them with what the hub says:',
+  keysSign: 'Sign this change for all servers',
 };
 
 /** The same, in Spanish. */
@@ -57,4 +65,13 @@ export const spanish: typeof english = {
   freezeAll: 'Congelar todos ahora',
   freezeHub: 'Solo el central',
   signFor: (server) => `La llave de acceso firma esto solo para ${server}.`,
+  keysTitle: 'Los servidores aún no conocen este cambio de llaves de acceso',
+  keysText: 'Obedecen a las llaves que conocen, hasta que una de ellas firme el cambio.',
+  keyKnown: 'sigue:',
+  keyNew: 'nueva:',
+  keyGone: 'se quita:',
+  keysOrigin: (origin) => `Desde entonces valen en la dirección ${origin}.`,
+  keysCompare:
+    'Quien tiene una de ellas puede aprobar en todos los servidores. Compararlas con lo que dice el central:',
+  keysSign: 'Firmar este cambio para todos los servidores',
 };

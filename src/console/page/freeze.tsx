@@ -6,6 +6,9 @@ import { Fault, type PlacedWish, useOrder, useScreen } from './parts.tsx';
 import { placed } from './servers.ts';
 import { words } from './words.ts';
 
+type StopAllWish = { readonly kind: 'stop-all' };
+type FreezeWish = { readonly kind: 'freeze'; readonly reason: string };
+
 const MAX_REASON_CHARS = 500;
 
 /** The button that stands on every view while nothing is frozen, and its question. */
@@ -21,12 +24,12 @@ export function FreezeButton() {
   );
 }
 
-/** Orders to freeze whatever is not frozen: this server, and each of its fleet. */
-function freezeAll({ state, fleet }: Screen, reason: string): PlacedWish[] {
-  const own: PlacedWish = { place: state?.hub && visibleLine(state.hub), wish: { kind: 'freeze', reason } };
+/** The same order to this server and to each of its fleet that is not frozen. */
+function toAll({ state, fleet }: Screen, wish: StopAllWish | FreezeWish): PlacedWish[] {
+  const own: PlacedWish = { place: state?.hub && visibleLine(state.hub), wish };
   const others = (fleet?.servers ?? [])
     .filter(({ is_frozen }) => !is_frozen)
-    .map(({ name, key }) => ({ place: visibleLine(name), wish: { ...own.wish, server: key } }));
+    .map(({ name, key }) => ({ place: visibleLine(name), wish: { ...wish, server: key } }));
   return [...(state?.frozen == null ? [own] : []), ...others];
 }
 
@@ -50,7 +53,7 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          act(sendAll(freezeAll(screen, reason.trim())));
+          act(sendAll(toAll(screen, { kind: 'freeze', reason: reason.trim() })));
         }}
       >
         <h2 id="freeze-title">{servers === 0 ? freeze.title : text.freezeTitle}</h2>
@@ -80,7 +83,7 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
               {text.freezeHub}
             </button>
           )}
-          <button type="button" disabled={isBusy} onClick={() => act(send({ kind: 'stop-all' }))}>
+          <button type="button" disabled={isBusy} onClick={() => act(sendAll(toAll(screen, { kind: 'stop-all' })))}>
             {freeze.stopAll}
           </button>
           <button type="button" class="quiet" onClick={close}>

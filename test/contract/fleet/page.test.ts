@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
+import { type PasskeysFile, writePasskeys } from '../../../src/console/passkeys.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
+import { Authenticator } from '../../helpers/authenticator.ts';
 import { openBrowser } from '../../helpers/browser.ts';
 import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
@@ -139,5 +141,45 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     await phone.tap('button[aria-label^="Stop web2: "]');
     await phone.tap('button[aria-label^="Stop web2: "][aria-label$=" now"]');
     await phone.showsNot('1 running');
+  });
+
+  test('freezes one server, all in one tap, and thaws each with a passkey', async () => {
+    const tags = "document.querySelectorAll('main .servers .tag.frozen').length";
+    const frozen = (count: number): Promise<unknown> => phone.page.waitForFunction(`${tags} === ${count}`);
+    await phone.press('Freeze web1');
+    await phone.press('Freeze web1 now');
+    await frozen(1);
+    expect((await web(1).call('shell', { cmd: 'true' })).body).toMatchObject({ error: 'Frozen' });
+    expect((await web(2).call('shell', { cmd: 'true' })).status).toBe(200);
+    await phone.press('Freeze');
+    await phone.shows('its 2 servers');
+    await phone.shot('fleet-freeze', false);
+    await phone.press('Freeze all now');
+    await frozen(3);
+    await phone.shows('hub: Frozen');
+    await phone.shot('fleet-frozen');
+    for (const name of ['web1', 'web2']) await phone.press(`Thaw ${name}`);
+    await frozen(1);
+    expect((await web(1).call('shell', { cmd: 'true' })).status).toBe(200);
+    await phone.press('Thaw');
+    await frozen(0);
+  });
+
+  test('signs a change of the passkeys for all servers, after it has shown it', async () => {
+    const path = host.console.files.passkeysFile;
+    const { sessions: _s, ...list } = JSON.parse(readFileSync(path, 'utf8')) as PasskeysFile;
+    writeFileSync(
+      join(nats.directory, 'keys.json'),
+      JSON.stringify({ version: 1, first: { count: 0, ...list }, links: [] }),
+    );
+    const other = await new Authenticator(host.origin).passkey();
+    writePasskeys(path, { ...list, passkeys: [...list.passkeys, other], sessions: [] });
+    await phone.shows('Your servers do not know this change of passkeys yet');
+    await phone.shows(`new: ${other.name} ${other.fingerprint}`);
+    await phone.shot('fleet-keys', false);
+    await phone.press('Sign this change for all servers');
+    await phone.showsNot('Your servers do not know');
+    const { links } = JSON.parse(readFileSync(join(nats.directory, 'keys.json'), 'utf8'));
+    expect(links).toMatchObject([{ order: { kind: 'keys', count: 1, passkeys: [{}, { id: other.id }] } }]);
   });
 });

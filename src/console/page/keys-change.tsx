@@ -1,0 +1,74 @@
+import { useEffect, useState } from 'preact/hooks';
+import { visibleLine } from '../../lib/visible.ts';
+import { fingerprintOf, fromBase64url, listDigest, type PinnedPasskey } from '../order.ts';
+import type { ChangeOfKeys } from '../shown-servers.ts';
+import { Fault, useOrder, useScreen } from './parts.tsx';
+import { words } from './words.ts';
+
+/** Says that servers do not know a change of the console's passkeys, and signs it for them. */
+export function KeysNotice() {
+  const { fleet, person } = useScreen();
+  const { keys = null } = fleet ?? {};
+  if (keys === null) return null;
+  return (
+    <section class="notice" aria-label={words.fleet.keysTitle}>
+      <h2>{words.fleet.keysTitle}</h2>
+      <p>{words.fleet.keysText}</p>
+      {person?.passkey === true && <Change keys={keys} />}
+    </section>
+  );
+}
+
+/** All that servers will know, for a person to compare: a console that was taken over can show a passkey of its own. */
+function Change({ keys }: { keys: ChangeOfKeys }) {
+  const { isBusy, fault, send } = useOrder();
+  const { hub, count, known, now } = keys;
+  const has = ({ passkeys }: ChangeOfKeys['now'], { id, public_key }: PinnedPasskey): boolean =>
+    passkeys.some((one) => one.id === id && one.public_key === public_key);
+  const gone = known.passkeys.filter((one) => !has(now, one));
+  const { fleet: text } = words;
+  const sign = async (): Promise<void> => {
+    const previous = await listDigest(known);
+    const { origin, rp_id, passkeys } = now;
+    await send({ kind: 'keys', hub, count: count + 1, previous, origin, rp_id, passkeys });
+  };
+  return (
+    <>
+      <ul class="findings">
+        {now.passkeys.map((one) => (
+          <PasskeyItem key={one.id} one={one} what={has(known, one) ? text.keyKnown : text.keyNew} />
+        ))}
+        {gone.map((one) => (
+          <PasskeyItem key={one.id} one={one} what={text.keyGone} />
+        ))}
+      </ul>
+      {now.origin !== known.origin && <p>{text.keysOrigin(visibleLine(now.origin))}</p>}
+      <p>
+        {text.keysCompare} <code>sudo agent3 console list</code>
+      </p>
+      <Fault text={fault} />
+      <div class="actions">
+        <button type="button" disabled={isBusy} onClick={() => void sign()}>
+          {isBusy ? words.request.signing : text.keysSign}
+        </button>
+      </div>
+    </>
+  );
+}
+
+/** The fingerprint is of the key itself, whatever the console says it is. */
+function PasskeyItem({ one, what }: { one: PinnedPasskey; what: string }) {
+  const [fingerprint, setFingerprint] = useState('');
+  useEffect(() => {
+    try {
+      void fingerprintOf(fromBase64url(one.public_key)).then(setFingerprint);
+    } catch {
+      setFingerprint('?');
+    }
+  }, [one.public_key]);
+  return (
+    <li>
+      <strong>{what}</strong> {visibleLine(one.name)} <code>{fingerprint}</code>
+    </li>
+  );
+}
