@@ -1,3 +1,4 @@
+import { foldNames } from '../lib/fold-names.ts';
 import {
   describeSize,
   hasRightToLeft,
@@ -64,14 +65,14 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
   ].join('');
 }
 
-const SHOWN_SERVERS = 20;
+const SHOWN_NAMES = 20;
 
 /** The other servers of its `run_on`. */
 function planLines(plan: ApprovalRequest['plan'], field: (text: string) => string): string[] {
   if (plan === undefined) return [];
-  const names = plan.servers.slice(0, SHOWN_SERVERS).map(({ name }) => name);
-  const more = plan.servers.length - names.length;
-  const shown = `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  const names = foldNames(plan.servers.map(({ name }) => name));
+  const more = names.length - SHOWN_NAMES;
+  const shown = `${names.slice(0, SHOWN_NAMES).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
   return [field(`part of a run on ${plan.servers.length} servers (${shown}); your decision here is for this one`)];
 }
 

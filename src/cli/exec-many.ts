@@ -25,6 +25,7 @@ interface RunAnswer {
   readonly groups: readonly Group[];
   readonly running?: readonly string[];
   readonly waiting?: readonly string[];
+  readonly plan?: boolean;
   readonly unreachable?: readonly string[];
   readonly not_started?: readonly string[];
   readonly failed?: readonly {
@@ -40,7 +41,10 @@ interface RunAnswer {
  */
 export async function execOnMany(client: AgentClient, args: Readonly<Record<string, unknown>>): Promise<number> {
   let answer = await retry(() => client.call<RunAnswer>('run_on', args), isTransientOnceReached());
-  while (answer.status === 'running') {
+  for (let told = ''; answer.status === 'running'; ) {
+    const asks = describeWaiting(answer);
+    if (asks !== told && asks !== '') process.stderr.write(`agent3: ${visibleText(asks)}\n`);
+    told = asks;
     showProgress(answer);
     const look = { run: answer.run, wait: WAIT_SECONDS };
     answer = await retry(() => client.call<RunAnswer>('read_run', look, { seconds: 30 }), isTransient);
@@ -73,10 +77,16 @@ function faultsOf({ unreachable, failed = [], not_started }: RunAnswer): string[
   ];
 }
 
-function showProgress({ groups, running = [], waiting = [] }: RunAnswer): void {
+/** Describes what a person has to approve; empty if nothing waits. */
+function describeWaiting({ waiting = [], plan }: RunAnswer): string {
+  if (waiting.length === 0) return '';
+  const where = plan === true ? 'as one, at the console of the hub: ' : '';
+  return `waiting for approval: ${where}${waiting.join(', ')}`;
+}
+
+function showProgress({ groups, running = [] }: RunAnswer): void {
   if (!isatty(2)) return;
-  const asks = waiting.length > 0 ? `; waits for approval on ${waiting.join(', ')}` : '';
-  const line = `${groups.length} different answers so far; runs on ${running.join(', ') || 'none'}${asks}`;
+  const line = `${groups.length} different answers so far; runs on ${running.join(', ') || 'none'}`;
   process.stderr.write(`\r\u{1b}[K${visibleText(line).slice(0, 100)}`);
 }
 

@@ -78,6 +78,7 @@ export class RunApproval {
   /** The request of a server waits no more. */
   over({ name }: FleetServer): void {
     const wasThere = this.#waiting.delete(name);
+    if (this.#waiting.size === 0) this.text = undefined;
     if (this.#refusals.delete(name) || wasThere) this.changed();
   }
 

@@ -145,7 +145,8 @@ function runOnOperation(fleet: FleetDeps): Operation {
       const run = runs.begin(new Run(context.principal, plan, callsOf(fleet, context), askOnceOf(fleet)));
       const unsubscribe = context.cancelled?.subscribe(() => run.cancel());
       context.watch?.(() => 0);
-      await run.settled(context.deadline.before(LOOK_SECONDS), context.shutdown);
+      // Who waits for a person is told so at once.
+      await run.settled(context.deadline.before(LOOK_SECONDS), context.shutdown, run.asks);
       unsubscribe?.();
       return describeRun(run, revalidate(context, withheld(run)), ignored);
     },

@@ -55,6 +55,8 @@ export class Run {
   readonly id = Bun.randomUUIDv7();
   /** Fires when nothing of it will change any more. */
   readonly finished = new OneShotEvent();
+  /** Fires when nothing runs, and a person is waited for. */
+  readonly asks = new OneShotEvent();
   readonly #cancelled = new OneShotEvent();
   readonly #progress = new Map<string, Progress>();
   #stoppedBefore: number | undefined;
@@ -154,7 +156,13 @@ export class Run {
       this.#progress.set(server.name, failureOf(error));
     } finally {
       this.#approval?.over(server);
+      this.#lookWhoWaits();
     }
+  }
+
+  #lookWhoWaits(): void {
+    const kinds = new Set([...this.#progress.values()].map(({ kind }) => kind));
+    if (kinds.has('waiting') && !kinds.has('running')) this.asks.fire();
   }
 
   /** Nothing more is begun. */
@@ -191,6 +199,7 @@ export class Run {
       if (this.#cancelled.fired) return isWaiting ? await this.#takeBack(server, session) : undefined;
       if (isWaiting) this.#approval?.wait(server);
       else this.#approval?.over(server);
+      this.#lookWhoWaits();
       const from = performance.now();
       if (from > end) throw new OutcomeUnknown(`It is not followed any more: read_session ${session} shows how it is.`);
       answer = await this.#next(server, session, answer);

@@ -51,6 +51,13 @@ test.each(hostile)('%s cannot look like what the program says, nor push it away'
   }
 });
 
+test('a part of a run on many servers says so, and that the decision is for one', () => {
+  const servers = Array.from({ length: 30 }, (_, at) => ({ name: `web${at + 1}`, key: 'U', instance: '' }));
+  const plan = { hub: 'U', run: '', principal: 'ops', cmd_sha256: '', args_sha256: '', servers };
+  const shown = describeRequest(request({ plan }), 400);
+  expect(shown).toContain('part of a run on 30 servers (web[1-30]); your decision here is for this one\n');
+});
+
 test('empty lines and blanks take no room', () => {
   const shown = describeRequest(request({ cmd: `rm -rf /;${' '.repeat(5000)}${'\n'.repeat(300)}ls` }), 80);
   expect(shown.split('\n').length).toBeLessThan(10);

@@ -108,7 +108,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     await eventually('the token counts', async () => 'hub' in (await call('list_servers', {})));
     const written = '</code><h1>Nothing waits</h1><button>Approve for all</button>\u202e';
     const asked = { servers: ['web[1-3]'], cmd: 'rm -f none; cat', stdin: written, batches: [1, '100%'] };
-    const answer = call('run_on', asked);
+    const { run } = { run: undefined, ...(await call('run_on', asked)) };
     await phone.shows('web1 Request 3');
     await phone.press('web1: Approve request 3');
     await phone.shows('One approval for 2 servers');
@@ -124,7 +124,10 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     expect(await count('.foreign button')).toBe(0);
     await phone.shot('fleet-plan');
     await phone.press('Approve for all 2 servers');
-    expect(await answer).toMatchObject({ status: 'done', groups: [{ servers: ['web[1-3]'], exit_code: 0 }] });
+    expect(await call('read_run', { run, wait: 20 })).toMatchObject({
+      status: 'done',
+      groups: [{ servers: ['web[1-3]'], exit_code: 0 }],
+    });
     await phone.showsNot('One approval');
   });
 

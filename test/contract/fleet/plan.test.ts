@@ -104,11 +104,12 @@ async function connected(count: number): Promise<void> {
 /** Runs that a test has seen. */
 const seen = new Set<string>();
 
-/** A run whose plan waits on these servers, and the answer to the call, which waits for its end. */
+/** A run whose plan waits on these servers. Who waits for a person is answered at once. */
 async function begun(args: Fields, waiting: string) {
-  const answer = call('run_on', { cmd: CMD, ...args });
+  const { run } = await call('run_on', { cmd: CMD, ...args });
   const item = await planOn(waiting);
-  return { answer, run: item.run, item };
+  expect(item.run).toBe(String(run));
+  return { run: item.run, item };
 }
 
 /** The plan of a new run that waits on these servers. */
@@ -162,9 +163,12 @@ const asksOn = (name: Name): ApprovalRequest[] => {
 describe.skipIf(process.geteuid?.() !== 0)('one approval for a run', () => {
   test('is shown with the output of the canary, counts on each server once, and is on the record of all', async () => {
     const before = timesRun();
-    const answer = call('run_on', { servers: ['web[1-4]'], cmd: CMD, batches: [1, '100%'] });
-    // The canary asks as a single call does.
-    const canary = await eventually('the canary waits', () => asksOn('web1')[0]);
+    const first = await call('run_on', { servers: ['web[1-4]'], cmd: CMD, batches: [1, '100%'] });
+    // The canary asks as a single call does, and the answer does not wait for a person.
+    expect(first).toMatchObject({ status: 'running', waiting: ['web1'], not_started: ['web[2-4]'] });
+    expect(first).not.toHaveProperty('plan');
+    const [canary] = asksOn('web1');
+    if (canary === undefined) throw new Error('nothing waits on web1');
     expect(canary).not.toHaveProperty('plan');
     const { publicKey: server } = nats.keyOf('web1');
     await files.leaveSigned({ kind: 'approve', server, session: canary.session, digest: digestOf(canary) });
@@ -183,7 +187,7 @@ describe.skipIf(process.geteuid?.() !== 0)('one approval for a run', () => {
     );
     expect(shown.canary).toMatchObject([{ servers: ['web1'], exit_code: 0 }]);
     expect(await approve(run, item.plan)).toMatchObject({ state: 'done' });
-    expect(await answer).toMatchObject({ run, status: 'done', groups: [{ servers: ['web[1-4]'], exit_code: 0 }] });
+    expect(await ended(run)).toMatchObject({ run, status: 'done', groups: [{ servers: ['web[1-4]'], exit_code: 0 }] });
     expect(timesRun() - before).toBe(4);
     for (const [name, count] of [
       ['web2', 1],
@@ -257,6 +261,20 @@ describe.skipIf(process.geteuid?.() !== 0)('one approval for a run', () => {
     }
     await ended(run);
     expect(timesRun() - before).toBe(2);
+  });
+});
+
+test.skipIf(process.geteuid?.() !== 0)('agent3 exec says that one approval is waited for', async () => {
+  const exec = agent3(['exec', '-n', '--server', 'web[1-2]', CMD], {
+    AGENT3_URL: hub.url,
+    AGENT3_API_TOKEN: hub.token,
+  });
+  const item = await planOn('web[1-2]');
+  await approve(item.run, item.plan);
+  expect(await exec).toMatchObject({
+    code: 0,
+    stdout: 'web[1-2]:\n',
+    stderr: 'agent3: waiting for approval: as one, at the console of the hub: web[1-2]\n',
   });
 });
 
