@@ -15,7 +15,7 @@ import type {
 } from './order.ts';
 import { describeSender, describeSigner } from './order-rules.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
-import { decidePlanned } from './plan-orders.ts';
+import { decidePlanned, planAgeFault } from './plan-orders.ts';
 import { type StopDeps, stopCommands } from './stop.ts';
 
 /** What an agent obeys of its own console, and as a server of a fleet of the console of its hub. */
@@ -74,7 +74,8 @@ export async function carryOut(
   if (order.kind === 'approve-plan') {
     const signature = await signatureHere(deps, { ...file, order }, source);
     source.takeDenials();
-    return decidePlanned(deps.approvals, order, describeSigner(signature), signature);
+    const fault = planAgeFault(order, deps.clock.now());
+    return fault ?? decidePlanned(deps.approvals, order, describeSigner(signature), signature);
   }
   const by = describeSender(file, source.console);
   if (order.kind === 'deny-plan') return decidePlanned(deps.approvals, order, by);

@@ -1,9 +1,12 @@
 import { planDigest, signedPlanOf } from '../access/approval-request.ts';
 import type { SignedPlan } from '../access/plan.ts';
 import { Conflict } from '../lib/errors.ts';
+import { visibleLine } from '../lib/visible.ts';
 import type { FleetRequest } from './envelope.ts';
 import type { Membership } from './membership.ts';
 
+/** What `run_on` sends. The effect of any other, such as a context, is not in a plan, and differs on each server. */
+const ARGUMENTS: readonly string[] = ['cmd', 'cwd', 'stdin', 'timeout', 'key', 'max_output'];
 /** Plans that are remembered: one that was forgotten could ask, and be approved, a second time. */
 const MOST_ASKED = 20_000;
 
@@ -31,7 +34,10 @@ export class PlanDesk {
       throw new Conflict(
         'Nothing was run: this agent was started after the plan of this run was made. Run it again: run_on with select "failed:RUN".',
       );
-    const signed = signedPlanOf({ hub, run, principal, salt, args: argsOf(args), servers });
+    const given = argsOf(args);
+    const other = Object.keys(given).find((one) => !ARGUMENTS.includes(one));
+    if (other !== undefined) throw new Conflict(`Nothing was run: a plan takes no ${visibleLine(other).slice(0, 40)}.`);
+    const signed = signedPlanOf({ hub, run, principal, salt, args: given, servers });
     const digest = planDigest(signed);
     if (this.#asked.has(digest)) throw new Conflict('Nothing was run: this plan was asked about here before.');
     if (this.#asked.size >= MOST_ASKED)

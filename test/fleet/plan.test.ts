@@ -71,6 +71,17 @@ describe('a server', () => {
   });
 });
 
+test.each([
+  ['context', 'deploy'],
+  ['env', { PATH: '/tmp' }],
+  ['dialog', []],
+  ['interactive', true],
+  ['pty', true],
+])('a plan is of what run_on sends: not with %s, whose effect a person does not see', (name, value) => {
+  const call = callOf({ ...PLAN, args: { ...PLAN.args, [name]: value } });
+  expect(() => desk().take(call)).toThrow(`a plan takes no ${name}`);
+});
+
 /** Servers that ask about each command, and what a test sees of them. */
 class Asking {
   readonly calls: { readonly name: string; readonly plan: PlanOfCall | undefined }[] = [];

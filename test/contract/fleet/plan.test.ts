@@ -296,8 +296,13 @@ describe('a hub that lies', () => {
     return { plan, reply, body: reply?.body as Fields };
   }
 
-  async function tell(plan: WholePlan): Promise<Fields> {
-    const order = { ...newOrder(), kind: 'approve-plan', run: plan.run, plan: planDigest(signedPlanOf(plan)) } as Order;
+  async function tell(plan: WholePlan, at = Date.now()): Promise<Fields> {
+    const order = {
+      ...newOrder(at),
+      kind: 'approve-plan',
+      run: plan.run,
+      plan: planDigest(signedPlanOf(plan)),
+    } as Order;
     const file = { order, by: 'Anna', assertion: await files.phone.sign(order) };
     return (await raw.call('web1', 'order', file))?.body as Fields;
   }
@@ -329,6 +334,13 @@ describe('a hub that lies', () => {
     const third = await raw.call('web1', 'shell', plan.args, { plan: again });
     expect(third).toMatchObject({ status: 409 });
     await eventually('it has run', () => timesRun() - before === 1);
+    // Kept for long: a signature of some days ago counts no more, whatever the hub says of it.
+    const late = await asked();
+    for (const days of [-2, 2])
+      expect(await tell(late.plan, Date.now() + days * 86_400_000)).toMatchObject({
+        why: expect.stringContaining('more than a day'),
+      });
+    sessions.push(late.body['session']);
     expect(body).toMatchObject({ status: 'waiting' });
     for (const session of sessions) await raw.call('web1', 'kill_session', { session });
   });
