@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { newOrder } from '../../src/console/order.ts';
 import { ensurePrograms } from '../helpers/debian.ts';
 import { eventually } from '../helpers/waiting.ts';
 import { BUNDLE } from './harness/bundle.ts';
@@ -22,6 +23,8 @@ useradd --system --user-group --no-create-home --shell /usr/sbin/nologin nats
     await vm?.[Symbol.asyncDispose]();
   });
 
+  const keyOf = async (name: string): Promise<string> =>
+    (JSON.parse((await vm.run(`agent3 fleet show ${name} --json`)).stdout) as { readonly key: string }).key;
   const called = async (args: object) => (await ask(vm, 'shell', { server: 'web1', ...args })).body;
 
   test('is made by one command, whose files and processes nobody but root and NATS changes or reads', async () => {
@@ -65,11 +68,11 @@ useradd --system --user-group --no-create-home --shell /usr/sbin/nologin nats
     await vm.sh(`agent3 fleet invite web1 --label role=web --json > /opt/invite 2>&1 &
 until grep -q code /opt/invite; do sleep 0.1; done
 url=$(sed -n 's/.*"url":"\\([^"]*\\)".*/\\1/p' /opt/invite) code=$(sed -n 's/.*"code":"\\([^"]*\\)".*/\\1/p' /opt/invite)
-mkdir -p /opt/web1
+mkdir -p /opt/web1/approvals
 echo "$code" | agent3 join "$url" --profile full --file /opt/web1/hub.json
 until grep -q joined /opt/invite; do sleep 0.1; done
 set -a; . /opt/web1/server.env; set +a
-AGENT3_API_TOKEN=0123456789abcdef0123 AGENT3_PORT=5999 AGENT3_SESSIONS_DIR=/opt/web1/sessions setsid agent3 serve > /opt/web1/log 2>&1 < /dev/null &`);
+AGENT3_API_TOKEN=0123456789abcdef0123 AGENT3_PORT=5999 AGENT3_SESSIONS_DIR=/opt/web1/sessions AGENT3_APPROVALS_DIR=/opt/web1/approvals setsid agent3 serve > /opt/web1/log 2>&1 < /dev/null &`);
     await eventually('web1 answers', async () => (await called({ cmd: 'id -un' }))['stdout'] === 'root\n');
     expect((await ask(vm, 'shell', { cmd: 'id -un' })).body['stdout']).toBe('agent3\n');
     await eventually('the status has it', async () =>
@@ -85,7 +88,17 @@ AGENT3_API_TOKEN=0123456789abcdef0123 AGENT3_PORT=5999 AGENT3_SESSIONS_DIR=/opt/
     );
     await vm.sh('systemctl start agent3-nats');
     await eventually('web1 is back', async () => (await called({ cmd: 'id -un' }))['stdout'] === 'root\n');
-    await vm.sh('agent3 fleet remove web1');
+    // Root passes a freeze of the console on by itself, whatever the agent does.
+    const order = { ...newOrder(), kind: 'freeze', reason: 'looking', server: await keyOf('web1') };
+    const path = `/var/lib/agent3-console/root-orders/${order.id}.json`;
+    await vm.sh(`systemctl kill -s KILL --kill-whom=main agent3; systemctl stop agent3
+printf '%s' '${JSON.stringify({ order, by: 'Anna' })}' > /opt/order
+install -o agent3-console -g agent3 -m 640 /opt/order ${path}.new && mv ${path}.new ${path}`);
+    await eventually('root has answered', async () =>
+      (await vm.run(`cat /run/agent3-orders/order-${order.id}.json`)).stdout.includes('"state":"done"'),
+    );
+    expect((await vm.run('cat /opt/web1/approvals/frozen')).stdout).toContain('"reason":"looking"');
+    await vm.sh('systemctl start agent3; agent3 fleet remove web1');
     await eventually('web1 is gone', async () => (await called({ cmd: 'true' }))['error'] === 'Invalid args');
     expect(await faultsOf(vm)).toEqual([]);
   }, 120_000);
