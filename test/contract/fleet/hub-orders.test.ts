@@ -3,8 +3,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApprovalRequest, digestOf, requestsDirectory } from '../../../src/access/approval-request.ts';
 import { currentFreeze, readFreezes } from '../../../src/access/freeze.ts';
-import type { OrderResult } from '../../../src/console/order.ts';
+import { listDigest, type OrderResult } from '../../../src/console/order.ts';
 import { WireClient } from '../../../src/console/wire-client.ts';
+import type { NumberedList } from '../../../src/fleet/key-chain.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
 import { agent3 } from '../../helpers/cli.ts';
@@ -62,6 +63,13 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
   const keyOf = (name: string): string => nats.keyOf(name).publicKey;
   const resultOf = async (id: string) => (await wire.request('order', { id, wait_ms: 10_000 })) as OrderResult;
 
+  /** An agent of development runs root's process itself. */
+  const answerOfRoot = (id: string): Promise<OrderResult> =>
+    eventually('root has answered', async () => {
+      const file = Bun.file(`${files.answers}/order-${id}.json`);
+      return (await file.exists()) && ((await file.json()) as OrderResult);
+    });
+
   /** A command that waits on web1: its session there, and what the page shows the digest of. */
   const waiting = async (name: string) => {
     const cmd = `touch ${place.join(name)}`;
@@ -105,11 +113,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
 
   test('that is away, silent, or removed says so within two seconds', async () => {
     const away = files.leave({ kind: 'freeze', reason: '', server: keyOf('away') });
-    const answered = await eventually('root is run by an agent of development', async () => {
-      const file = Bun.file(`${files.answers}/order-${away}.json`);
-      return (await file.exists()) && ((await file.json()) as OrderResult);
-    });
-    expect(answered.why).toContain('away is not connected');
+    expect((await answerOfRoot(away)).why).toContain('away is not connected');
     nats.remove('gone');
     nats.reload();
     const order = { kind: 'stop-all' } as const;
@@ -159,5 +163,45 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     expect(await obeyed(thaws)).toMatchObject([{ state: 'done' }, { state: 'done' }]);
     expect(names.map(freezeOf)).toEqual([undefined, undefined]);
     expect(freezeOf('hub')).toBeDefined();
+  });
+
+  test('changes the passkeys of both servers in two steps, also of one that was away for the first', async () => {
+    const { phone } = files;
+    const tablet = new Authenticator();
+    const known = (name: string) =>
+      JSON.parse(readFileSync(join(nats.directory, `${name}-passkeys.json`), 'utf8')) as NumberedList;
+    const onHub = (...args: string[]) =>
+      agent3(['fleet', ...args, '--dir', nats.directory], { ...files.settings, ...nats.hubSettings });
+    /** Pins passkeys at the hub, and signs that for the servers. */
+    const change = async (by: Authenticator, ...phones: Authenticator[]): Promise<OrderResult> => {
+      await files.pinOnly(...phones);
+      const { count, ...last } = JSON.parse((await onHub('passkeys')).stdout) as NumberedList;
+      const passkeys = await Promise.all(phones.map((one) => one.passkey()));
+      const previous = await listDigest(last);
+      const link = { ...last, passkeys, kind: 'keys', hub: nats.hub.publicKey, count: count + 1, previous } as const;
+      return answerOfRoot(await files.leaveSigned(link, by));
+    };
+    await hub.restart();
+    expect((await onHub('passkeys')).stdout).toContain('"count":0');
+    await servers['web2']?.stop();
+    expect(await change(phone, phone, tablet)).toMatchObject({ state: 'done' });
+    await eventually('web1 knows the tablet', () => known('web1').count === 1);
+    expect(await change(tablet, tablet)).toMatchObject({ state: 'done' });
+    await eventually('web1 knows the phone no more', () => known('web1').count === 2);
+    expect(known('web2').count).toBe(0);
+    await servers['web2']?.restart();
+    await eventually('web2 knows the same', () => known('web2').count === 2);
+    expect(known('web2').passkeys).toEqual(known('web1').passkeys);
+    await eventually('web2 says so', async () => !(await onHub('list')).stdout.includes('behind'));
+    expect(await change(phone, tablet, phone)).toMatchObject({
+      state: 'refused',
+      why: expect.stringContaining('do not know'),
+    });
+    const { session, digest } = await waiting('by-tablet');
+    const order = { kind: 'approve', session, digest, server: keyOf('web1') } as const;
+    expect(await resultOf(await files.leaveSigned(order, phone))).toMatchObject({
+      why: 'its passkey is not linked to this server',
+    });
+    expect(await resultOf(await files.leaveSigned(order, tablet))).toMatchObject({ state: 'done' });
   });
 });
