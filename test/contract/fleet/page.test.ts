@@ -155,13 +155,13 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     expect((await web(1).call('shell', { cmd: 'true' })).body).toMatchObject({ error: 'Frozen' });
     expect((await web(2).call('shell', { cmd: 'true' })).status).toBe(200);
     await phone.press('Freeze');
-    await phone.shows('its 2 servers');
+    await phone.shows('its 3 servers');
     await phone.shot('fleet-freeze', false);
     await phone.press('Freeze all now');
-    await frozen(3);
+    await frozen(4);
     await phone.shows('hub: Frozen');
     await phone.shot('fleet-frozen');
-    for (const name of ['web1', 'web2']) await phone.press(`Thaw ${name}`);
+    for (const name of ['web1', 'web2', 'web3']) await phone.press(`Thaw ${name}`);
     await frozen(1);
     expect((await web(1).call('shell', { cmd: 'true' })).status).toBe(200);
     await phone.press('Thaw');
