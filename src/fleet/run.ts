@@ -248,15 +248,21 @@ function failureOf(error: unknown): Progress {
   return { kind: 'failed', error: error.error, message };
 }
 
-/** `most` characters of each stream, whatever the server sends. */
-function resultOf(name: string, { status, exit_code, stdout, stderr, session, ...more }: Answer, most: number): Result {
-  const isCut = more['omitted'] !== undefined || more['truncated'] === true || more['next_offset'] !== undefined;
+/** `most` characters of each stream, whatever the server sends; its session where that holds more. */
+function resultOf(name: string, { status, exit_code, session, ...more }: Answer, most: number): Result {
+  const [stdout = '', stderr = ''] = [more['stdout'], more['stderr']].map((one) =>
+    typeof one === 'string' ? one : '',
+  );
+  // `POST /` says where a stream ends as well.
+  const isRead = more['next_offset'] === undefined || more['eof'] === true;
+  const isAll = more['omitted'] === undefined && more['truncated'] !== true && isRead;
+  const isCut = !isAll || stdout.length > most || stderr.length > most;
   return {
     name,
     ...(typeof status === 'string' && status !== 'done' && { status }),
     exitCode: typeof exit_code === 'number' ? exit_code : null,
-    stdout: typeof stdout === 'string' ? stdout.slice(0, most) : '',
-    stderr: typeof stderr === 'string' ? stderr.slice(0, most) : '',
+    stdout: stdout.slice(0, most),
+    stderr: stderr.slice(0, most),
     ...(isCut && typeof session === 'string' && { session }),
   };
 }

@@ -167,13 +167,17 @@ test('a server that answers at once that its command runs is not asked without a
       looks++;
       return looks < 5
         ? { status: 'running', session: 'web1@x', stdout: '' }
-        : { exit_code: 0, stdout: 'longer than it may be' };
+        : { exit_code: 0, stdout: 'longer than it may be', session: 'web1@x', next_offset: 21, eof: true };
     },
     () => undefined,
   );
   const from = performance.now();
   await run.start();
   expect(performance.now() - from).toBeGreaterThan(1000);
-  expect(run.progress.get('web1')).toMatchObject({ kind: 'done', result: { stdout: 'lon' } });
+  // The session holds more.
+  expect(run.progress.get('web1')).toEqual({
+    kind: 'done',
+    result: { name: 'web1', exitCode: 0, stdout: 'lon', stderr: '', session: 'web1@x' },
+  });
   expect(run.progress.get('web2')).toMatchObject({ kind: 'failed', message: 'It was removed from the fleet.' });
 });

@@ -102,7 +102,8 @@ class Asking {
         return {};
       }
       if (op === 'shell') this.calls.push({ name, plan });
-      if (!asks(name) || this.#end(name).fired) return { exit_code: 0, stdout: '' };
+      if (!asks(name) || this.#end(name).fired)
+        return { exit_code: 0, stdout: 'ok', session: `${name}@x`, next_offset: 2, eof: true };
       if (op === 'read_session') await Bun.sleep(1);
       return { status: 'waiting', session: `${name}@x` };
     };
@@ -158,6 +159,9 @@ describe('a run', () => {
     expect(await asking.decide('approve', 'f'.repeat(64))).toBe('the plan that waits is not what was shown');
     expect(await asking.decide('approve')).toBeUndefined();
     await asking.finished();
+    // What was read to its end is all: no session holds more.
+    const result = { name: 'web2', exitCode: 0, stdout: 'ok', stderr: '' };
+    expect(asking.run.progress.get('web2')).toEqual({ kind: 'done', result });
     expect(asking.orders).toEqual(['approve web2', 'approve web3', 'approve web4']);
     expect(asking.calls.map(({ name }) => name)).toEqual(['web1', 'web2', 'web3', 'web4']);
     expect(await asking.decide('approve')).toBe('the run is over');
