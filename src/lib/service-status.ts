@@ -44,7 +44,9 @@ export function parseServiceStatus(text: string): ServiceStatus {
 
 /** The same as a sentence; undefined for an agent without a fleet. */
 export function describeFleet({ servers, hub }: FleetStatus): string | undefined {
-  const ofHub = servers && `hub of ${servers.all} servers, ${servers.connected ?? 'none'} connected`;
+  const ofHub =
+    servers &&
+    `hub of ${servers.all} ${servers.all === 1 ? 'server' : 'servers'}, ${servers.connected ?? 'none'} connected`;
   const state = hub?.isConnected === true ? 'connected to' : 'not connected to';
   const ofServer = hub && `${state} its hub, ${hub.name}, since ${new Date(hub.since).toISOString()}`;
   return [ofHub, ofServer].filter((one) => one !== undefined).join('; ') || undefined;

@@ -21,6 +21,7 @@ test.each(cases)(
 
 const fleets: readonly [text: string, fleet: FleetStatus, words: string][] = [
   ['servers=3/5', { servers: { connected: 3, all: 5 } }, 'hub of 5 servers, 3 connected'],
+  ['servers=1/1', { servers: { connected: 1, all: 1 } }, 'hub of 1 server, 1 connected'],
   ['servers=-/5', { servers: { connected: null, all: 5 } }, 'hub of 5 servers, none connected'],
   [
     'hub=main.example away=1796054099222',

@@ -76,10 +76,10 @@ AGENT3_API_TOKEN=0123456789abcdef0123 AGENT3_PORT=5999 AGENT3_SESSIONS_DIR=/opt/
     await eventually('web1 answers', async () => (await called({ cmd: 'id -un' }))['stdout'] === 'root\n');
     expect((await ask(vm, 'shell', { cmd: 'id -un' })).body['stdout']).toBe('agent3\n');
     await eventually('the status has it', async () =>
-      (await vm.run('agent3 status')).stdout.includes('fleet      hub of 1 servers, 1 connected'),
+      (await vm.run('agent3 status')).stdout.includes('fleet      hub of 1 server, 1 connected'),
     );
     expect((await vm.run('agent3 doctor')).stdout).toContain(
-      'hub of 1 servers, 1 connected; agent3 fleet list shows which',
+      'hub of 1 server, 1 connected; agent3 fleet list shows which',
     );
     expect((await vm.run('agent3 fleet list')).stdout).toMatch(/^web1 +connected +full +role=web/);
     await vm.sh('systemctl stop agent3-nats');
