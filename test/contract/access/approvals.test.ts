@@ -209,7 +209,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     });
     expect(await read(session, { wait: 5 })).toMatchObject({
       status: 'denied',
-      message: expect.stringMatching(new RegExp(`${why}\\. Tell the user of it, who has to look at the server`)),
+      message: expect.stringMatching(new RegExp(`${why}\\. Tell the user, who has to look at the server`)),
     });
     expect(await Bun.file(file).exists()).toBe(true);
     await eventually('the owner is told', () =>

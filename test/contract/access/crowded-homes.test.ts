@@ -114,7 +114,7 @@ describe.skipIf(!canTry)('what local users put into their homes', () => {
 
   test('is refused where all of it is a workspace, with the reason', async () => {
     inside(many(40, '.zN_history', '/home/bert'));
-    const message = expect.stringContaining('holds more than 30 names like .*_history');
+    const message = expect.stringContaining('has more than 30 names like .*_history');
     expect(await shell('home', 'true')).toMatchObject({ http: 503, message });
   });
 

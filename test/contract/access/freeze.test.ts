@@ -164,7 +164,7 @@ describe.if(isRoot)('a frozen server', () => {
     expect((await agent.call('read_file', { path: `${PROFILES}/careful.toml` })).status).toBe(200);
     expect(await as(other, 'read_file', { path: '/etc/hostname' })).toMatchObject({
       status: 503,
-      body: { error: 'Frozen', message: expect.stringContaining('a process of their own') },
+      body: { error: 'Frozen', message: expect.stringContaining('a separate process') },
     });
     expect((await agent.request('/healthz')).body).toMatchObject({ status: 'ok', frozen: true });
     expect((await agent.request('/metrics')).text).toContain('\nagent3_frozen 1\n');

@@ -127,7 +127,10 @@ describe.skipIf(process.geteuid?.() !== 0)('an undo by the owner', () => {
     expect([contentOf(shown), contentOf(other)]).toEqual(['two\n', 'two\n']);
     // Somebody has changed it since.
     writeFileSync(shown.path, 'three\n');
-    expect(await undo(shown)).toMatchObject({ state: 'refused', why: expect.stringContaining('not what was shown') });
+    expect(await undo(shown)).toMatchObject({
+      state: 'refused',
+      why: expect.stringContaining('has changed since it was shown'),
+    });
     expect(contentOf(shown)).toBe('three\n');
     expect((await show(shown.change)).obstacle).toContain('Somebody else');
   });

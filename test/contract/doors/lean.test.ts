@@ -240,7 +240,7 @@ test('a command that was denied has the reason once, in stderr', async () => {
     stderr: expect.stringMatching(/^agent3: not run: .+\n$/),
     exit_code: 126,
     status: 'denied',
-    message: 'Do not try it in another way; do the task without it, or tell the user.',
+    message: 'Do not try it in another way: do the task without it, or tell the user.',
   });
 });
 
