@@ -91,6 +91,6 @@ describe.skipIf(missing.length > 0)('a token', () => {
       const headers = { 'x-auth-token': tokens['fleeting'] ?? '' };
       return (await fetch(`${agent.url}/server_info`, { method: 'POST', headers })).status === 503;
     });
-    await expect(connect('fleeting', 'older')).rejects.toThrow('The profile fleeting of this token is not there');
+    await expect(connect('fleeting', 'older')).rejects.toThrow('The profile fleeting of this token does not exist');
   });
 });

@@ -166,7 +166,7 @@ describe('a profile', () => {
     await becomes(503);
     expect(await answerOf('fleeting', 'shell', { cmd: 'true' })).toMatchObject({
       error: 'Not available',
-      message: expect.stringContaining('The profile fleeting of this token is not there'),
+      message: expect.stringContaining('The profile fleeting of this token does not exist'),
     });
     put('fleeting.toml', 'extends = "full"');
     // Of one that was missing, nobody has to wait for the next look.
