@@ -42,6 +42,7 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'sandbox',
   'sessions',
   'shell',
+  'audit',
   'secrets',
   // What owners and clients use.
 ];

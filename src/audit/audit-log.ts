@@ -10,15 +10,15 @@ import { takeUp } from './power-loss.ts';
 import { partFilled, RECORD_FILE_BYTES, RecordRoom, SyncedRecord, tokenOf } from './record-file.ts';
 import { endsWithLine, fileNote, isFileNote, tampered } from './resume.ts';
 
-/** Lines of ends that a full disk kept out, and that come when it has room again. */
+/** Lines of ends that a full disk kept out; they are written when it has room again. */
 const MAX_OWED = 10_000;
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * The record: a line of JSON each, with the hash of the line before, and sealed with a key where there is one. A line is
- * one write(2) with O_APPEND, and is in the kernel's hands when `write` returns: it survives the death of the agent. It
- * survives that of the machine after `synced`, which is called every second in any case.
+ * The record: a line of JSON each, with the hash of the line before, and sealed with a key if there is one. A line is
+ * one write(2) with O_APPEND, and the kernel has it when `write` returns: it survives the death of the agent. It
+ * survives a crash of the machine after `synced`, which is called every second in any case.
  */
 export class AuditLog {
   #fd: number;
@@ -26,7 +26,7 @@ export class AuditLog {
   #seq = 0;
   #prev = GENESIS;
   #files = 1;
-  /** Bytes that the file must have. */
+  /** The size that the file must have, in bytes. */
   #size: number;
   #isTorn = false;
   #needsBreak = false;
@@ -38,10 +38,10 @@ export class AuditLog {
   readonly #seal: Seal;
   readonly #disk: SyncedRecord;
   readonly #room: RecordRoom;
-  /** The file can be put aside by logrotate alone: it can only be added to, or its directory is not the agent's. */
+  /** Only logrotate can rotate the file: it is append-only, or its directory is not the agent's. */
   #isFixed = false;
 
-  /** Opens the record and goes on where it ends. Throws `AuditFault`. */
+  /** Opens the record and continues at its end. Throws `AuditFault`. */
   constructor(
     private readonly path: string,
     key: string | undefined,
@@ -75,14 +75,14 @@ export class AuditLog {
     return this.#disk.synced();
   }
 
-  /** The agent ends in order: what is there is on the disk, and nothing comes any more. */
+  /** Ends the record in order: everything is on the disk, and nothing follows. */
   close(): void {
     this.#disk.close();
   }
 
   /**
-   * Adds a line. Throws `AuditFault` when it cannot be written, and `TooManyRequests` when its token has filled its
-   * part of the file: what it is about must not happen then.
+   * Adds a line. Throws `AuditFault` if it cannot be written, and `TooManyRequests` if its token has filled its part of
+   * the file: the action must not happen then.
    */
   write(fields: Fields): void {
     this.#payOwed();
@@ -91,8 +91,8 @@ export class AuditLog {
   }
 
   /**
-   * Adds a line about what has happened already: where it cannot be written now, it comes later. One that `mayGo` is
-   * left out when its token has filled its part of the file.
+   * Adds a line about what has already happened: if it cannot be written now, it is written later. A line that `mayGo`
+   * is left out when its token has filled its part of the file.
    */
   writeLater(fields: () => Fields, mayGo = false): void {
     this.#owed.push({ fields, mayGo });
@@ -105,12 +105,12 @@ export class AuditLog {
     }
   }
 
-  /** Opens the file that is there now, after logrotate has put the other aside. The chain goes on. */
+  /** Opens the current file after logrotate has rotated the old one. The chain continues. */
   reopen(): void {
     if (!this.#open()) return;
     this.#files++;
     this.#notes.push(fileNote(this.#files));
-    // Whoever puts something there before the agent does is not the agent.
+    // Whatever is there before the agent writes comes from somebody else.
     if (this.#size > 0) this.#suspect('the new file was written to by somebody else');
   }
 
@@ -143,7 +143,7 @@ export class AuditLog {
     }
   }
 
-  /** Whether the token of a line has filled its part of the file; the first time, that is told in a line. */
+  /** Whether the token of a line has filled its part of the file; the first time, a line reports that. */
   #isHeld(fields: Fields): boolean {
     const token = tokenOf(fields);
     if (!this.#room.isHeld(token, this.#size)) return false;
@@ -151,7 +151,7 @@ export class AuditLog {
     return true;
   }
 
-  /** A file that is large enough is put aside, where logrotate is not the only one that can. */
+  /** Rotates a file that is large enough, if not only logrotate can. */
   #putAsideWhenDue(): void {
     if (this.#isFixed || !this.#room.isDue(this.#size)) return;
     try {
@@ -166,7 +166,7 @@ export class AuditLog {
   #append(fields: Fields): void {
     this.#look();
     if (this.#needsBreak) {
-      // What was left of a line that was not written whole stays, as evidence, and the chain goes on behind it.
+      // The rest of a line that was not written whole stays as evidence, and the chain continues after it.
       this.#put(Buffer.from('\n'));
       this.#needsBreak = false;
     }
@@ -181,7 +181,7 @@ export class AuditLog {
       this.#line(note);
       this.#notes.shift();
     }
-    // From here on, what was left by another boot is told of.
+    // From here on, what was left by another boot is reported.
     this.#disk.begin();
     this.#line(fields);
   }
@@ -218,7 +218,7 @@ export class AuditLog {
     this.#fail('the disk is full (ENOSPC)', undefined);
   }
 
-  /** Told once until it works again. */
+  /** Reported once until it works again. */
   #fail(fault: string, cause: unknown): never {
     if (!this.#hasWarned) this.logger.warn({ path: this.path, fault }, 'the audit record cannot be written');
     this.#hasWarned = true;
@@ -228,7 +228,7 @@ export class AuditLog {
   /** Somebody else may have written, cut or replaced the file: the next line says so. */
   #look(): void {
     const { size, nlink } = fstatSync(this.#fd);
-    // A file that was put aside is written to until logrotate tells the agent, a moment later.
+    // A rotated file is written to until logrotate notifies the agent, a moment later.
     if (size === this.#size && nlink > 0) return;
     this.#size = size;
     if (nlink === 0) this.#openAnew();
@@ -250,7 +250,7 @@ export class AuditLog {
     this.#notes.push(tampered(what));
   }
 
-  /** Takes up the chain of an earlier agent. */
+  /** Continues the chain of an earlier agent. */
   #goOn(): void {
     const head = parseHead(this.#seal, readNote(this.#head));
     const left = { fd: this.#fd, size: this.#size, path: this.path };
@@ -265,9 +265,9 @@ export class AuditLog {
     for (const { event, what } of notes)
       if (event === 'tampered')
         this.logger.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
-      else if (event === 'recovered') this.logger.warn({ path: this.path, what }, 'the audit record goes on');
+      else if (event === 'recovered') this.logger.warn({ path: this.path, what }, 'the audit record continues');
     if (head !== 'empty' || seq !== 0) return;
-    // From here on a note that is empty was emptied.
+    // From here on, an empty note was emptied by somebody.
     writeSync(this.#head, headText(this.#seal, seq, prev, files), 0);
     this.#disk.found();
   }

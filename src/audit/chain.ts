@@ -2,7 +2,7 @@ import { closeSync, read, readSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { type Session, STREAMS } from '../sessions/session.ts';
 
-/** The fields that every line of the record has; `prev` is the SHA-256 of the line before, 64 zeros for the first. */
+/** The fields of every line of the record; `prev` is the SHA-256 of the line before, 64 zeros for the first. */
 export interface AuditLine {
   readonly seq: number;
   /** ISO 8601, UTC. */
@@ -22,22 +22,24 @@ export function namesOwnKey({ event, what }: AuditLine): boolean {
   return event === 'agent' && what === 'server of a hub';
 }
 
-/** Whether a line has a signed order of the owner, or says so, is of an allowance, or names the key of this server. */
+/**
+ * Whether a line has a signed order of the owner, or claims so, is about an allowance, or names the key of this server.
+ */
 export function isOfOwner(line: AuditLine): boolean {
   const isByAllowance = line.event === 'start' && line['allowance'] !== undefined;
   const isSigned = line['signed'] !== undefined || /\(passkey [^()]*\)$/.test(String(line['by']));
   return isSigned || isByAllowance || endsAllowances(line) || namesOwnKey(line);
 }
 
-/** What comes before the first line. */
+/** The hash before the first line. */
 export const GENESIS = '0'.repeat(64);
 
-/** The SHA-256 of a line's bytes, without the line feed. */
+/** Returns the SHA-256 of a line's bytes, without the line feed. */
 export function hashLine(line: string | Uint8Array): string {
   return Bun.SHA256.hash(line, 'hex');
 }
 
-/** A line of the record, of bytes; undefined for what is none. */
+/** Parses a line of the record; undefined if it is invalid. */
 export function parseLine(bytes: Uint8Array): AuditLine | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
@@ -51,7 +53,7 @@ export function parseLine(bytes: Uint8Array): AuditLine | undefined {
   }
 }
 
-/** The lines of a file of the record; the last one is `torn` when no line feed follows it. */
+/** Returns the lines of a file of the record; the last one is `torn` if no line feed follows it. */
 export function* linesOf(bytes: Uint8Array): Generator<{ readonly bytes: Uint8Array; readonly isTorn: boolean }> {
   for (let from = 0; from < bytes.length; ) {
     const end = bytes.indexOf(0x0a, from);
@@ -67,7 +69,7 @@ const END_BYTES = 32;
 
 export type SealState = 'none' | 'right' | 'wrong' | 'unknown';
 
-/** Seals lines with a key, and tells whether they were; without one, lines stay as they are, and nothing is known. */
+/** Seals lines with a key, and checks seals. Without a key, lines stay as they are, and the result is `unknown`. */
 export class Seal {
   constructor(private readonly key: string | undefined) {}
 
@@ -75,7 +77,7 @@ export class Seal {
     return this.key !== undefined;
   }
 
-  /** A line of JSON with its MAC as the last field. */
+  /** Returns a line of JSON with its MAC as the last field. */
   line(json: string): string {
     if (this.key === undefined) return json;
     return `${json.slice(0, -1)},"mac":"${macOf(this.key, json)}"}`;
@@ -91,7 +93,7 @@ export class Seal {
     return shorten(hasher) === mac ? 'right' : 'wrong';
   }
 
-  /** The MAC of a text that is no line; undefined without a key. */
+  /** Returns the MAC of a text that is not a line; undefined without a key. */
   of(text: string): string | undefined {
     return this.key === undefined ? undefined : macOf(this.key, text);
   }
@@ -108,31 +110,31 @@ function shorten(hasher: Bun.CryptoHasher): string {
 export interface Head {
   readonly seq: number;
   readonly hash: string;
-  /** Files since the beginning, with that of now. */
+  /** Files since the beginning, including the current one. */
   readonly files: number;
   readonly seal: SealState;
 }
 
-/** What stands in the note of a record: `damaged` when it is none that an agent wrote. */
+/** The content of the note of a record: `damaged` if no agent wrote it. */
 export type HeadState = Head | 'empty' | 'damaged';
 
-/** Where the last line of a record is noted, so that lines that are cut off at its end are missed. */
+/** Returns the path of the note about the last line of a record, which reveals lines cut off at its end. */
 export function headPath(path: string): string {
   return `${path}.head`;
 }
 
-/** In the place of a MAC where there is no key. */
+/** Replaces a MAC if there is no key. */
 const NO_MAC = '-'.repeat(22);
 
 const NOTE_BYTES = 128;
 
-/** The text of a note in an open file. Throws the system's error. */
+/** Returns the text of a note in an open file. Throws the system's error. */
 export function readNote(fd: number): string {
   const text = Buffer.alloc(NOTE_BYTES);
   return text.toString('latin1', 0, readSync(fd, text, 0, text.length, 0));
 }
 
-/** One length, so that it is written in its place and never seen half. */
+/** Of fixed length, so that it is written in place and never seen half. */
 export function headText(seal: Seal, seq: number, hash: string, files: number): string {
   const note = `${String(seq).padStart(16, '0')} ${hash}\n${String(files).padStart(8, '0')}`;
   return `${note} ${seal.of(note) ?? NO_MAC}\n`;
@@ -150,29 +152,29 @@ export function parseHead(seal: Seal, text: string): HeadState {
   return { ...note, seal: right === undefined ? 'unknown' : right === mac ? 'right' : 'wrong' };
 }
 
-/** What of a record is surely on the disk: a loss of power takes no line up to this number. */
+/** What of a record is certainly on the disk: a loss of power removes no line up to this number. */
 export interface Mark {
   /** Number of the last line that was synced before the mark was written. */
   readonly seq: number;
   /** The boot in which it was written (`/proc/sys/kernel/random/boot_id`). */
   readonly boot: string;
-  /** The agent has ended in order, and nothing came after that line. */
+  /** The agent has ended in order, and nothing followed that line. */
   readonly isClosed: boolean;
   readonly seal: SealState;
 }
 
-/** Where the mark of a record is. Apart from the note of its end, whose form agents of old know. */
+/** Returns the path of the mark of a record. Separate from the note of its end, whose format older agents know. */
 export function markPath(path: string): string {
   return `${path}.synced`;
 }
 
-/** One length, so that it is written in its place and never seen half. */
+/** Of fixed length, so that it is written in place and never seen half. */
 export function markText(seal: Seal, { seq, boot, isClosed }: Omit<Mark, 'seal'>): string {
   const text = `${String(seq).padStart(16, '0')} ${boot.padEnd(36)} ${isClosed ? 'closed' : 'open  '}`;
   return `${text} ${seal.of(text) ?? NO_MAC}\n`;
 }
 
-/** Reads a mark; undefined for what no agent with this key has written. */
+/** Parses a mark; undefined if no agent with this key has written it. */
 export function parseMark(seal: Seal, text: string): Mark | undefined {
   const match = /^((\d{16}) ([\w-]{1,36} *) (open {2}|closed)) ([\w-]{22})\n$/.exec(text);
   if (match === null) return undefined;
@@ -188,7 +190,7 @@ export class AuditFault extends Error {}
 
 const PIECE_BYTES = 262_144;
 
-/** SHA-256 of the streams of a session, at once. */
+/** Returns the SHA-256 of the streams of a session, at once. */
 export function hashesNow(session: Session): Readonly<Record<string, string>> {
   const hashes: Record<string, string> = {};
   for (const stream of STREAMS) {
@@ -206,7 +208,7 @@ export function hashesNow(session: Session): Readonly<Record<string, string>> {
 
 const readLater = promisify(read);
 
-/** SHA-256 of the first `size` bytes of an open file, without holding up anybody. Closes the descriptor. */
+/** Returns the SHA-256 of the first `size` bytes of an open file, without blocking the agent. Closes the descriptor. */
 export async function hashFile(fd: number, size: number): Promise<string> {
   const hasher = new Bun.CryptoHasher('sha256');
   try {

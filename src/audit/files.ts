@@ -6,13 +6,15 @@ import { finishPutAside } from '../lib/files.ts';
 /** Older files of a record that are kept, by the agent and by ops/agent3.logrotate. */
 export const KEPT_FILES = 90;
 
-/** The files of a record, the oldest first: `audit.jsonl.2.gz`, `audit.jsonl.1`, `audit.jsonl`. */
+/** Returns the files of a record, the oldest first: `audit.jsonl.2.gz`, `audit.jsonl.1`, `audit.jsonl`. */
 export function recordFiles(path: string): string[] {
   const rotated = rotatedFiles(path);
   return existsSync(path) ? [...rotated, path] : rotated;
 }
 
-/** Those that logrotate has put aside, by their numbers or, with its `dateext`, by their days; the oldest first. */
+/**
+ * Returns those that logrotate has rotated, by their numbers or, with its `dateext`, by their days; the oldest first.
+ */
 export function rotatedFiles(path: string): string[] {
   const directory = dirname(path);
   const name = basename(path);
@@ -27,7 +29,7 @@ export function rotatedFiles(path: string): string[] {
   }
   const byNumber = numbered.sort((a, b) => b.number - a.number).map(({ entry }) => join(directory, entry));
   const byDay = dated.sort().map((entry) => join(directory, entry));
-  // Whoever has both has changed the settings of logrotate meanwhile.
+  // If both exist, the settings of logrotate were changed meanwhile.
   return lastChange(byNumber) < lastChange(byDay) ? [...byNumber, ...byDay] : [...byDay, ...byNumber];
 }
 
@@ -36,7 +38,7 @@ function lastChange(paths: readonly string[]): number {
   return last === undefined ? 0 : (statSync(last, { throwIfNoEntry: false })?.mtimeMs ?? 0);
 }
 
-/** Ends a rotation in which an earlier agent was killed, where the agent can. */
+/** Completes a rotation in which an earlier agent was killed, if the agent can. */
 export function finishRotation(path: string): void {
   try {
     finishPutAside(path, KEPT_FILES);
@@ -45,13 +47,13 @@ export function finishRotation(path: string): void {
   }
 }
 
-/** The bytes of a file of a record. Throws the system's error. */
+/** Returns the bytes of a file of a record. Throws the system's error. */
 export function readRecordFile(path: string): Uint8Array {
   const bytes = readFileSync(path);
   return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
 }
 
-/** Opens the file of a record that lines are added to. Throws the system's error. */
+/** Opens the file of a record for appending. Throws the system's error. */
 export function openRecord(path: string): number {
   const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = constants;
   return openSync(path, O_APPEND | O_CREAT | O_RDWR | O_NOFOLLOW, 0o640);

@@ -3,13 +3,13 @@ import { readRecordFile, recordFiles } from './files.ts';
 
 const MARK = Buffer.from('"event":"grant"');
 const PIECE_BYTES = 1_048_576;
-/** Clocks are set: a file that begins this long before is old enough. */
+/** Clocks may be set: a file that begins this much earlier is old enough. */
 const MARGIN_MS = 86_400_000;
 
 /**
- * The highest `change` that the record has of each grant, looked for from the newest file back to the one that begins
- * before `sinceMs`. Where the record can only be added to, a state of a grant with a lower one is older than it should
- * be. Files that cannot be read are passed over.
+ * Returns the highest `change` of each grant in the record, from the newest file back to the one that begins before
+ * `sinceMs`. If the record is append-only, a state of a grant with a lower one is outdated. Unreadable files are
+ * skipped.
  */
 export function lastChanges(path: string, sinceMs: number): ReadonlyMap<string, number> {
   const changes = new Map<string, number>();
@@ -24,12 +24,12 @@ function listed(path: string): readonly string[] {
   try {
     return recordFiles(path);
   } catch {
-    // A directory that the agent may not list: its own file is left.
+    // A directory that the agent may not list: its own file remains.
     return [path];
   }
 }
 
-/** Adds what a file says; gives the time of its first line, where there is one. */
+/** Adds what a file says; returns the time of its first line, if it has one. */
 function scan(file: string, changes: Map<string, number>): number | undefined {
   let beganMs: number | undefined;
   const look = (lines: Buffer): void => {
@@ -43,7 +43,7 @@ function scan(file: string, changes: Map<string, number>): number | undefined {
     if (file.endsWith('.gz')) look(Buffer.from(readRecordFile(file)));
     else eachPiece(file, look);
   } catch {
-    // It is root's alone, or was put aside just now.
+    // It is root's alone, or was just rotated.
   }
   return beganMs;
 }
@@ -77,6 +77,6 @@ function note(line: string, changes: Map<string, number>): void {
     if (event !== 'grant' || typeof grant !== 'string' || typeof change !== 'number') return;
     changes.set(grant, Math.max(change, changes.get(grant) ?? 0));
   } catch {
-    // What is no line was not written by the agent: `audit verify` finds it.
+    // An invalid line was not written by the agent: `audit verify` finds it.
   }
 }

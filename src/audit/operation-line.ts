@@ -3,24 +3,24 @@ import type { Origin } from '../sessions/via.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Who calls. */
+/** The caller. */
 export interface Caller extends Pick<Origin, 'via'> {
   readonly principal: string;
   readonly address: string;
 }
 
-/** The fields of the line of an operation. */
+/** Returns the fields of the line of an operation. */
 export function operationLine(op: string, args: unknown, { principal, address, via }: Caller): Fields {
   return { event: 'operation', ...via, op, token: principal, address, ...argumentsOf(args, via) };
 }
 
-/** The path that an operation is about. */
+/** Returns the path that an operation is about. */
 export function pathIn(args: unknown): Fields {
   const path = typeof args === 'object' && args !== null && 'path' in args ? args.path : undefined;
   return typeof path === 'string' ? { path: path.slice(0, MAX_PATH_BYTES) } : {};
 }
 
-/** What was asked, without what may be a secret: of input, how much. */
+/** Returns the arguments without possible secrets: of input, only its length. */
 function argumentsOf(args: unknown, via: Origin['via']): Fields {
   if (typeof args !== 'object' || args === null) return {};
   const { cmd, session, signal, input, offset, limit, stream, wait } = args as Record<string, unknown>;

@@ -12,9 +12,9 @@ import {
 import { fileNote, isFileNote, LastFile, OlderFiles, type Resumption, resume } from './resume.ts';
 
 /**
- * What a loss of power does to a record: lines that were not yet synced are gone, and where they were there are NUL
- * bytes (the file has its new size and not its data) or a part of a line. Nothing else is taken for one, and no line
- * that was synced may be missing.
+ * The effect of a loss of power on a record: lines that were not synced yet are gone, replaced by NUL bytes (the file
+ * has its new size and not its data) or a part of a line. Nothing else counts as one, and no line that was synced may
+ * be missing.
  */
 interface Ending {
   readonly seq: number;
@@ -26,14 +26,14 @@ interface Ending {
 
 const BEGINNING: Ending = { seq: 0, hash: GENESIS, to: 0, boot: undefined };
 
-/** Pages are written back whole: what was written back behind a hole begins at one. */
+/** Pages are written back whole: what was written back after a hole begins at one. */
 const PAGE_BYTES = 4096;
 const LINE_FEED = 0x0a;
 
 /** First piece at the end of the file that is searched; each next one is eight times as long. */
 const PIECE_BYTES = 65_536;
 
-/** How an agent goes on with the file of a record that an earlier one left: `head` and `mark` are the notes beside it. */
+/** Returns how an agent continues the file of a record that an earlier one left: `head` and `mark` are its notes. */
 export function takeUp(
   seal: Seal,
   head: HeadState,
@@ -51,8 +51,8 @@ export function takeUp(
 }
 
 /**
- * How to go on with a record when its mark is of another boot, and the agent of then has not ended in order; undefined
- * where what is there cannot be the work of a loss of power alone.
+ * Returns how to continue a record whose mark is of another boot, if that agent has not ended in order; undefined if a
+ * loss of power alone does not explain the file.
  */
 function resumeAfterPowerLoss(
   seal: Seal,
@@ -66,7 +66,7 @@ function resumeAfterPowerLoss(
   const found = findEnding(seal, mark, file, older);
   if (found === undefined) return undefined;
   const { ending, rest, offset, isNewFile, isInOlder } = found;
-  // An agent has gone on in this boot already: what does not fit now was done since.
+  // An agent has already continued in this boot: other faults are from since then.
   if (ending.seq < mark.seq || ending.boot === boot) return undefined;
   if (!isLeftByPowerLoss(rest, offset, ending.seq, seal)) return undefined;
   const needsBreak = !isInOlder && rest.length > 0 && rest.at(-1) !== LINE_FEED;
@@ -86,7 +86,7 @@ interface Found {
   readonly isInOlder: boolean;
 }
 
-/** Goes from a line that was surely on the disk to the last one that is whole. */
+/** Finds the last whole line after one that was certainly on the disk. */
 function findEnding(seal: Seal, mark: Mark, file: LastFile, older: OlderFiles): Found | undefined {
   let bytes = file.end(PIECE_BYTES);
   for (; ; bytes = file.end(bytes.length * 8)) {
@@ -115,9 +115,9 @@ function findEnding(seal: Seal, mark: Mark, file: LastFile, older: OlderFiles): 
 }
 
 /**
- * How far lines go on from `from`, one from the other. Without `from` they begin at a whole line that was synced, with a
- * number up to `synced`, or at the next one, where the synced ones are in an older file. What an earlier loss of power left
- * before that line is passed over.
+ * Follows a chain of lines from `from` on. Without `from` they begin at a whole line that was synced, with a number up
+ * to `synced`, or at the next one, if the synced ones are in an older file. What an earlier loss of power left before
+ * that line is skipped.
  */
 function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, synced: number): Ending | undefined {
   let ending = from;
@@ -134,7 +134,7 @@ function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, syn
   return ending;
 }
 
-/** Whether `rest`, which begins `offset` bytes into its file behind line `seq`, may be what a loss of power left. */
+/** Whether `rest`, which begins `offset` bytes into its file after line `seq`, may be what a loss of power left. */
 function isLeftByPowerLoss(rest: Uint8Array, offset: number, seq: number, seal: Seal): boolean {
   const hole = rest.indexOf(0);
   const start = rest.subarray(0, hole === -1 ? undefined : hole);
@@ -157,13 +157,13 @@ function isStartOfLine(bytes: Uint8Array, seq: number): boolean {
   return Buffer.from(bytes.subarray(0, start.length)).toString('latin1') === start.slice(0, bytes.length);
 }
 
-/** The end of a line, whole lines, and the start of one: of numbers that come later. */
+/** The end of a line, whole lines, and the start of one: with later numbers. */
 function arePartsOfLines(piece: Uint8Array, seq: number, seal: Seal): boolean {
   const [, ...lines] = linesOf(piece);
   return lines.every(({ bytes, isTorn }) => isTorn || (lineOf(bytes, seal)?.seq ?? 0) > seq);
 }
 
-/** A line of the agent: where there is a key, with its MAC. */
+/** Parses a line of the agent: with its MAC, if there is a key. */
 function lineOf(bytes: Uint8Array, seal: Seal): AuditLine | undefined {
   const state = seal.check(bytes);
   return state === (seal.hasKey ? 'right' : 'none') ? parseLine(bytes) : undefined;
@@ -175,7 +175,9 @@ function isNext(line: AuditLine, { seq, hash }: Ending): boolean {
 
 const POWER_LOSS = 'after a power loss: lines may be missing';
 
-/** The line that an agent goes on with after a loss of power. `missing` lines are known to be, `skipped` bytes are before it. */
+/**
+ * The line with which an agent continues after a loss of power. `missing` lines are gone, `skipped` bytes precede it.
+ */
 function powerLossNote(boot: string, missing: number, skipped: number): Readonly<Record<string, unknown>> {
   return {
     event: 'recovered',
@@ -186,7 +188,7 @@ function powerLossNote(boot: string, missing: number, skipped: number): Readonly
   };
 }
 
-/** What such a line says; undefined for another one. */
+/** Returns the content of such a line; undefined for another one. */
 export function powerLossOf(line: AuditLine): { readonly boot: string; readonly skipped: number } | undefined {
   if (line.event !== 'recovered' || line['what'] !== POWER_LOSS) return undefined;
   const { boot, skipped_bytes: skipped = 0 } = line;
@@ -206,7 +208,7 @@ interface Range {
   readonly to: number;
 }
 
-/** What a loss of power left in a file, by the lines of the agent that follow it there. */
+/** Returns what a loss of power left in a file, according to the lines of the agent that follow it there. */
 export function* leftInside(bytes: Uint8Array, seal: Seal): Generator<Range> {
   for (const { bytes: line, to } of lossesIn(bytes, seal)) {
     const from = to - line;
@@ -214,13 +216,13 @@ export function* leftInside(bytes: Uint8Array, seal: Seal): Generator<Range> {
   }
 }
 
-/** How many bytes at the end of the file before are what a loss of power left: the new file then begins with that. */
+/** Returns how many bytes at the end of the file before a loss of power left: the new file then begins with that. */
 export function leftBefore(start: Uint8Array, seal: Seal): number {
   for (const { bytes, to } of lossesIn(start, seal)) return to === 0 ? bytes : 0;
   return 0;
 }
 
-/** Lines that tell of bytes before them. Where a new file is begun after them, its first line is between. */
+/** Returns lines that report bytes before them. If a new file was begun after them, its first line is between. */
 function* lossesIn(bytes: Uint8Array, seal: Seal): Generator<{ readonly bytes: number; readonly to: number }> {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let found = text.indexOf(MARKED); found !== -1; found = text.indexOf(MARKED, found + 1)) {
@@ -236,7 +238,7 @@ function* lossesIn(bytes: Uint8Array, seal: Seal): Generator<{ readonly bytes: n
 
 const MARKED = '"event":"recovered"';
 
-/** The first line of `bytes`, unless it is forged: that is found elsewhere, and explains nothing. */
+/** Returns the first line of `bytes`, unless it is forged: that is reported elsewhere, and explains nothing. */
 function ownLine(bytes: Uint8Array, seal: Seal): AuditLine | undefined {
   const first = linesOf(bytes).next().value;
   if (first === undefined || first.isTorn || seal.check(first.bytes) === 'wrong') return undefined;

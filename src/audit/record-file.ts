@@ -6,23 +6,23 @@ import { GroupSync, syncDirectory } from '../lib/files.ts';
 import type { Logger } from '../lib/logger.ts';
 import { AuditFault, type Mark, markPath, markText, parseMark, readNote, type Seal } from './chain.ts';
 
-/** So much of the record a loss of power takes at most, in time. */
+/** The most of the record that a loss of power removes, in time. */
 const SYNC_MS = 1000;
 
 const dataSync = promisify(fdatasync);
 
-/** What of a record is on the disk, and the mark that says so. */
+/** What of a record is on the disk, with the mark about it. */
 export class SyncedRecord {
   readonly mark: Mark | undefined;
   readonly #group = new GroupSync(() => this.#sync());
-  /** Undefined where there can be none: then a loss of power reads as a change by somebody. */
+  /** Undefined if it cannot exist: then a loss of power looks like a change by somebody. */
   readonly #fd: number | undefined;
   #seq: number;
   #hasBegun = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #hasWarned = false;
 
-  /** `now` gives the open file and the note of its end, and the number of the last line. */
+  /** `now` returns the open file and the note of its end, and the number of the last line. */
   constructor(
     private readonly path: string,
     private readonly seal: Seal,
@@ -45,7 +45,7 @@ export class SyncedRecord {
     }
   }
 
-  /** Has what was written synced within a second. */
+  /** Syncs what was written within a second. */
   soon(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
@@ -54,7 +54,7 @@ export class SyncedRecord {
     this.#timer.unref();
   }
 
-  /** The mark becomes one of this boot. What an earlier agent left must be on record before. */
+  /** Changes the mark to this boot. What an earlier agent left must be on record before. */
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
@@ -62,7 +62,7 @@ export class SyncedRecord {
     void this.#advance();
   }
 
-  /** A record without a line: its files are there to stay. */
+  /** A record without a line: its files have just been made. */
   found(): void {
     this.begin();
     const { fd: record, head } = this.now();
@@ -74,7 +74,7 @@ export class SyncedRecord {
     }
   }
 
-  /** Closes a file that was put aside. What is in it is on the disk, and marked so, before another one has a line. */
+  /** Closes a rotated file. Its content is on the disk, and marked so, before another one has a line. */
   leave(fd: number): void {
     try {
       fdatasyncSync(fd);
@@ -88,7 +88,7 @@ export class SyncedRecord {
     void this.#group.idle().then(() => closeSync(fd));
   }
 
-  /** Nothing comes any more. */
+  /** Nothing follows. */
   close(): void {
     clearTimeout(this.#timer);
     const { fd, head, seq } = this.now();
@@ -111,7 +111,7 @@ export class SyncedRecord {
       // A pipe or a device.
       if (errnoOf(error) !== 'EINVAL') throw error;
     }
-    // A file that was put aside meanwhile was synced as a whole.
+    // A file that was rotated meanwhile was synced as a whole.
     this.#seq = Math.max(this.#seq, seq);
     this.#hasWarned = false;
   }
@@ -150,18 +150,18 @@ export class SyncedRecord {
   }
 }
 
-/** Where a file of the record, and of the log, is to be put aside; it never has more than twice as much. */
+/** The size at which a file of the record, or of the log, is rotated; it never has more than twice as much. */
 export const RECORD_FILE_BYTES = 64 * 1_048_576;
 
-/** Of the room for all, one token alone may fill everything but a quarter. */
+/** One token alone may fill three quarters of the room for all. */
 const ALONE = 3 / 4;
 
-/** How often the watchdog looks for files that are to be put aside. */
+/** How often the watchdog looks for files to rotate. */
 const NEXT_LOOK_SECONDS = 300;
 
 /**
- * The room in one file of the record. Up to the size at which it is to be put aside anybody may write. From there to
- * twice that, a token that has filled its part is held back until the file has been put aside: others go on.
+ * The room in one file of the record. Up to the size of rotation, every token may write. From there to twice that, a
+ * token that has filled its part is held back until the rotation; others continue.
  */
 export class RecordRoom {
   readonly #bytes = new Map<string, number>();
@@ -173,7 +173,7 @@ export class RecordRoom {
     return size >= this.fileBytes;
   }
 
-  /** A line of `length` has no room in a file of `size`, whoever it is of. */
+  /** Whether a line of `length` has no room in a file of `size`, from any token. */
   isFull(size: number, length: number): boolean {
     return size + length > 2 * this.fileBytes;
   }
@@ -181,7 +181,7 @@ export class RecordRoom {
   /** Whether a token has filled its part of a file of `size`. */
   isHeld(token: string, size: number): boolean {
     if (!this.isDue(size)) return false;
-    // Lines of the agent's own are no token's.
+    // The agent's own lines belong to no token.
     const tokens = this.#bytes.size - (this.#bytes.has('') ? 1 : 0);
     const part = tokens > 1 ? 1 / tokens : ALONE;
     return (this.#bytes.get(token) ?? 0) > part * 2 * this.fileBytes;
@@ -204,7 +204,7 @@ export class RecordRoom {
   }
 }
 
-/** What a token is answered that has filled its part. */
+/** Returns the refusal of a token that has filled its part. */
 export function partFilled(): TooManyRequests {
   return new TooManyRequests(
     NEXT_LOOK_SECONDS,
@@ -212,7 +212,7 @@ export function partFilled(): TooManyRequests {
   );
 }
 
-/** The token that a line is of; the agent's own lines, and those of nobody, are of ''. */
+/** Returns the token of a line; '' for the agent's own lines, and those of nobody. */
 export function tokenOf({ token }: Readonly<Record<string, unknown>>): string {
   return typeof token === 'string' ? token : '';
 }

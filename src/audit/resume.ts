@@ -10,7 +10,7 @@ interface Tail {
   readonly isTorn: boolean;
 }
 
-/** How an agent goes on with a record. */
+/** How an agent continues a record. */
 export interface Resumption {
   readonly seq: number;
   readonly prev: string;
@@ -21,8 +21,8 @@ export interface Resumption {
 }
 
 /**
- * How to take up the chain of an earlier agent, and what does not fit in what it left. Lines up to `synced` are on the
- * disk.
+ * Returns how to continue the chain of an earlier agent, and what is inconsistent in what it left. Lines up to `synced`
+ * are on the disk.
  */
 export function resume(seal: Seal, head: HeadState, tail: Tail, older: OlderFiles, synced = 0): Resumption {
   const isFresh = synced === 0 && older.newest() === undefined && (tail.lines.length === 0 || isTornStart(tail, 1));
@@ -49,7 +49,7 @@ function isBeginning(head: HeadState): boolean {
   return typeof head !== 'string' && head.seq === 0 && head.hash === GENESIS;
 }
 
-/** Why the note cannot be believed; undefined when it can. */
+/** Returns why the note cannot be trusted; undefined if it can. */
 function faultOfHead(seal: Seal, head: Head, last: Uint8Array | undefined, older: OlderFiles): string | undefined {
   if (head.seal === 'wrong') return 'the note of where it ends was not written with this key';
   // The first sealed line may be written, and not yet noted.
@@ -59,7 +59,7 @@ function faultOfHead(seal: Seal, head: Head, last: Uint8Array | undefined, older
   return undefined;
 }
 
-/** Without a note that can be believed, the chain goes on from the last line there is. */
+/** Without a trusted note, the chain continues after the last line. */
 function fromLines({ lines, isTorn }: Tail, older: OlderFiles, what: string): Resumption {
   const earlier = lastLine(older);
   const last = lines.at(-1) ?? earlier;
@@ -77,7 +77,7 @@ function fromLines({ lines, isTorn }: Tail, older: OlderFiles, what: string): Re
   };
 }
 
-/** The file was put aside while no agent ran, or it was emptied. */
+/** The file was rotated while no agent ran, or it was emptied. */
 function ontoNewFile(seal: Seal, head: Head, older: OlderFiles, at: Resumption): Resumption {
   const found = older.tail();
   const fit = typeof found === 'object' ? fitOf(seal, head, found) : undefined;
@@ -87,7 +87,7 @@ function ontoNewFile(seal: Seal, head: Head, older: OlderFiles, at: Resumption):
   return { ...at, ...fit, files, notes: [fileNote(files), ...at.notes] };
 }
 
-/** How the end of the file goes with the note; undefined when it does not. */
+/** Returns how the end of the file fits the note; undefined if it does not. */
 function fitOf(
   seal: Seal,
   head: Head,
@@ -104,7 +104,7 @@ function fitOf(
       return { seq: seq + 1, prev: hashLine(last), isTorn: false, ...fileNumber(parseLine(last)) };
   }
   const before = tail.lines.length > 1 ? tail.lines[0] : older && lastLine(older);
-  // The disk was full, or the machine went down, in the middle of the line that came next.
+  // The disk was full, or the machine crashed, in the middle of the next line.
   const isRest = before !== undefined && hashLine(before) === head.hash && isTornStart(tail, seq + 1);
   return isRest ? { seq, prev: hashLine(last), isTorn: true } : undefined;
 }
@@ -117,7 +117,7 @@ function isNext(seal: Seal, head: Head, bytes: Uint8Array): boolean {
   return head.seal === 'right' ? state === 'right' : true;
 }
 
-/** Whether the last line is the beginning of the one with this number, and no more. */
+/** Whether the last line is only the beginning of the one with this number. */
 function isTornStart({ lines, isTorn }: Tail, seq: number): boolean {
   const last = lines.at(-1);
   if (last === undefined || (!isTorn && parseLine(last) !== undefined)) return false;
@@ -128,7 +128,7 @@ function isTornStart({ lines, isTorn }: Tail, seq: number): boolean {
 function mismatch({ seq }: Head, { lines, isTorn }: Tail): string {
   const last = lines.at(-1);
   const line = last === undefined || isTorn ? undefined : parseLine(last);
-  if (line === undefined) return 'the last line is none of the record';
+  if (line === undefined) return 'the last line does not belong to the record';
   if (line.seq < seq) return `${seq - line.seq} lines are missing at the end, up to number ${seq}`;
   if (line.seq > seq) return `${line.seq - seq} lines follow that the agent did not write`;
   return 'the last line is not the one that was written';
@@ -164,24 +164,24 @@ export function tampered(what: string): Fields {
   return { event: 'tampered', what };
 }
 
-/** First piece at the end of a file that is looked at for its last lines; each next one is eight times as long. */
+/** First piece at the end of a file that is read for its last lines; each next one is eight times as long. */
 const TAIL_BYTES = 65_536;
 
-/** The open file of a record that an agent goes on with. */
+/** The open file of a record that an agent continues. */
 export class LastFile {
   constructor(
     private readonly fd: number,
     readonly size: number,
   ) {}
 
-  /** The last bytes, at most `length`. */
+  /** Returns the last bytes, at most `length`. */
   end(length: number): Uint8Array {
     const bytes = Buffer.alloc(Math.min(this.size, length));
     readSync(this.fd, bytes, 0, bytes.length, this.size - bytes.length);
     return bytes;
   }
 
-  /** The last lines. */
+  /** Returns the last lines. */
   tail(): Tail {
     for (let length = TAIL_BYTES; ; length *= 8) {
       const bytes = this.end(length);
@@ -202,7 +202,7 @@ export function endsWithLine(fd: number, size: number): boolean {
   return size === 0 || (readSync(fd, byte, 0, 1, size - 1) === 1 && byte[0] === 0x0a);
 }
 
-/** What logrotate has put aside, as far as the agent may read it; looked at only where that is needed. */
+/** The rotated files, as far as the agent may read them; read only if needed. */
 export class OlderFiles {
   readonly count: number;
   readonly #rotated: readonly string[];
@@ -212,7 +212,7 @@ export class OlderFiles {
     this.count = this.#rotated.length;
   }
 
-  /** The bytes of the newest that has any: a file may be put aside before it has a line. */
+  /** Returns the bytes of the newest one that is not empty: a file may be rotated before it has a line. */
   newest(): Uint8Array | 'unreadable' | undefined {
     for (const path of this.#rotated.toReversed()) {
       const bytes = read(path, (all) => all);
@@ -226,14 +226,16 @@ export class OlderFiles {
     return typeof newest === 'object' ? lastLines(newest) : newest;
   }
 
-  /** Whether the file of now, or the newest of these, has a line with a MAC. */
+  /** Whether the current file, or the newest of these, has a line with a MAC. */
   hasSeals(): boolean {
     const newest = this.newest();
     return (typeof newest === 'object' && isSealed(newest)) || read(this.path, isSealed) === true;
   }
 }
 
-/** Whether the record in `path` has lines with a MAC, in its newest files. Throws no error: what cannot be read has none. */
+/**
+ * Whether the record in `path` has lines with a MAC, in its newest files. Throws no error: an unreadable file has none.
+ */
 export function hasSealedLines(path: string): boolean {
   return new OlderFiles(path).hasSeals();
 }
@@ -257,7 +259,7 @@ function read<T>(path: string, part: (bytes: Uint8Array) => T): T | 'unreadable'
   try {
     return part(readRecordFile(path));
   } catch {
-    // It is root's alone; `audit verify` looks at it.
+    // It is root's alone; `audit verify` reads it.
     return 'unreadable';
   }
 }

@@ -3,15 +3,15 @@ import { createGunzip } from 'node:zlib';
 import { type AuditLine, parseLine } from './chain.ts';
 import { recordFiles } from './files.ts';
 
-/** Which lines are wanted; what is left out does not count. Times are milliseconds since the epoch. */
+/** The wanted lines; missing conditions do not count. Times are milliseconds since the epoch. */
 export interface RecordSearch {
   readonly from?: number;
   /** Before then. */
   readonly to?: number;
-  /** Name of a token, also of one that had an id behind it. */
+  /** Name of a token, with or without an id after it. */
   readonly token?: string;
   readonly session?: string;
-  /** In any field, whatever the case of its letters. */
+  /** In any field, in upper or lower case. */
   readonly text?: string;
   /** Lines with a lower `seq`. */
   readonly before?: number;
@@ -19,18 +19,18 @@ export interface RecordSearch {
 
 interface SearchLimits {
   readonly lines: number;
-  /** Of the record that are looked through, about. A compressed file is looked through whole. */
+  /** How much of the record is searched, approximately. A compressed file is searched whole. */
   readonly bytes: number;
-  /** Lets others have their turn; called often. */
+  /** Lets other calls have their turn; called often. */
   readonly rest: () => Promise<void>;
 }
 
 export interface RecordFound {
   /** The newest first. */
   readonly lines: AuditLine[];
-  /** `before` of the next search; null when the record has no more. */
+  /** `before` of the next search; null at the beginning of the record. */
   readonly next: number | null;
-  /** The time of the oldest line that was looked at. */
+  /** The time of the oldest line that was examined. */
   readonly backTo: string | undefined;
 }
 
@@ -38,7 +38,7 @@ const CHUNK_BYTES = 262_144;
 const HEAD_BYTES = 200;
 const LINE_FEED = 10;
 
-/** Looks through a record from its end. Throws the system's error. */
+/** Searches a record from its end. Throws the system's error. */
 export async function searchRecord(path: string, search: RecordSearch, limits: SearchLimits): Promise<RecordFound> {
   const found = new Finding(search, limits.lines);
   let leftBytes = limits.bytes;
@@ -60,7 +60,7 @@ function isOlder(file: string, { from }: RecordSearch): boolean {
 /** What was found so far, going back. */
 class Finding {
   readonly lines: AuditLine[] = [];
-  /** A line from before the wanted time was there. */
+  /** Whether a line before the wanted time was reached. */
   isOver = false;
   lastSeq: number | null = null;
   #backTo: string | undefined;
@@ -112,14 +112,14 @@ class Finding {
   }
 }
 
-/** Fields that say nothing to a person. */
+/** Fields that mean nothing to a person. */
 const SILENT = new Set(['prev', 'mac', 'time']);
 
 function has([name, value]: readonly [string, unknown], text: string): boolean {
   return typeof value === 'string' && !SILENT.has(name) && value.toLowerCase().includes(text);
 }
 
-/** Takes the lines of a file from its end; gives how many bytes it read. */
+/** Takes the lines of a file from its end; returns how many bytes it read. */
 async function walkBack(file: string, found: Finding, mostBytes: number, { rest }: SearchLimits): Promise<number> {
   const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -136,7 +136,7 @@ async function walkBack(file: string, found: Finding, mostBytes: number, { rest 
       bytes.set(tail, end - start);
       read += end - start;
       end = start;
-      // What stands before the first line feed belongs to a line that begins further back.
+      // Bytes before the first line feed belong to a line that begins further back.
       const first = start === 0 ? 0 : bytes.indexOf(LINE_FEED) + 1;
       if (first === 0 && start > 0) {
         tail = bytes;
@@ -163,7 +163,7 @@ function takeBack(bytes: Uint8Array, found: Finding): boolean {
   return true;
 }
 
-/** Where the lines end that are not too new: lines stand in the order of their times, so halves are left out. */
+/** Returns where the lines end that are not too new: lines are in order of time, so a binary search works. */
 function endOf(fd: number, size: number, found: Finding): number {
   let [low, high] = [0, size];
   while (high - low > CHUNK_BYTES) {
@@ -176,7 +176,7 @@ function endOf(fd: number, size: number, found: Finding): number {
   return high;
 }
 
-/** Where the first line behind an offset begins; undefined: no line begins between it and `end`. */
+/** Returns where the first line after an offset begins; undefined: no line begins between it and `end`. */
 function lineAfter(fd: number, offset: number, end: number): number | undefined {
   const bytes = new Uint8Array(65_536);
   for (let at = offset; at < end; at += bytes.length) {
@@ -192,7 +192,10 @@ function headAt(fd: number, offset: number): string {
   return bytes.toString('latin1', 0, readSync(fd, bytes, 0, bytes.length, offset));
 }
 
-/** Takes the lines of a compressed file: it is read from its beginning, and the last ones that match are kept. Gives its bytes. */
+/**
+ * Takes the lines of a compressed file: it is read from its beginning, and the last ones that match are kept. Returns
+ * its bytes.
+ */
 async function walkPacked(file: string, found: Finding, { rest }: SearchLimits): Promise<number> {
   let read = 0;
   let open: Uint8Array[] = [];
@@ -203,7 +206,7 @@ async function walkPacked(file: string, found: Finding, { rest }: SearchLimits):
     if (found.isAfter(Buffer.from(bytes.subarray(0, HEAD_BYTES)).toString('latin1'))) return false;
     const line = parseLine(bytes);
     if (line === undefined) return true;
-    // The oldest tells how far back the search came.
+    // The oldest shows how far back the search came.
     if (kept.length === 0 || found.matches(line)) kept.push(line);
     if (kept.length > most + 1) kept.splice(0, 1);
     return true;

@@ -23,35 +23,35 @@ interface StartDetails {
   readonly held?: HeldContext;
 }
 
-/** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
+/** Output up to this size is hashed before the answer is sent (2 ms); the hash of more comes in a separate line. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
 
 /** The digests of contexts that are remembered. */
 const MOST_CONTEXTS = 1000;
 
-/** Which grant a line is about. */
+/** The grant of a line. */
 export interface GrantOnRecord {
   readonly id: string;
   readonly principal: string;
 }
 
-/** What the owner's console says of who signs in there. */
+/** The console's description of a sign-in. */
 export interface ConsoleSignIn {
   readonly what: 'signed in' | 'signed out' | 'a wrong passkey';
-  /** Whose passkey that is; undefined: nobody's. */
+  /** The owner of the passkey; undefined: nobody. */
   readonly by: string | undefined;
   readonly address: string;
 }
 
-/** What is on record of a file. */
+/** The fields of a file on record. */
 export interface FileOnRecord extends Fields {
   /** Its real path. */
   readonly path: string;
 }
 
-/** Writes the record of what the agent is told to do and does. Values that look like secrets are masked. */
+/** Records what the agent is asked to do and does. Values that look like secrets are masked. */
 export class Trail {
-  /** Digests of the contexts that are on record whole. */
+  /** Digests of the contexts that are on record in full. */
   readonly #contexts = new Set<string>();
 
   constructor(
@@ -59,7 +59,7 @@ export class Trail {
     private readonly secrets: KnownSecrets,
   ) {}
 
-  /** A command is about to start. Throws `MachineRefused` when that cannot be recorded: it must not start then. */
+  /** A command is about to start. Throws `MachineRefused` if that cannot be recorded: it must not start then. */
   started(session: Session, details: StartDetails): void {
     const { cmd, cwd, user, isSandboxed, env, stdin, input, execution_seconds, held, dialog } = details;
     const { key, decision } = session.record;
@@ -83,12 +83,12 @@ export class Trail {
     });
   }
 
-  /** Of what is typed, only how much: it may be a password, which its hash would give away. */
+  /** Of typed text, only its length: it may be a password, which its hash would reveal. */
   #stepOf({ expect, send }: { readonly expect: string; readonly send: string }): Fields {
     return { expect: this.#mask(expect), send_bytes: Buffer.byteLength(send) };
   }
 
-  /** What a context brings to a command, in the first line that names its digest: it seldom changes. */
+  /** What a context brings to a command, in the first line with its digest: it seldom changes. */
   #contextOf({ name, sha256: digest, items }: HeldContext): Fields {
     const named = { context: name, context_sha256: digest };
     if (items.length === 0 || this.#contexts.has(digest)) return named;
@@ -124,7 +124,7 @@ export class Trail {
     if (!isSmall && this.record !== undefined) void this.#hashLater(session);
   }
 
-  /** Rules have denied a command. Throws `MachineRefused` when that cannot be recorded. */
+  /** Rules have denied a command. Throws `MachineRefused` if that cannot be recorded. */
   denied(session: Session, cmd: string, reason: string, rule: number | undefined): void {
     const more = rule === undefined ? {} : { rule };
     this.#write({
@@ -137,7 +137,7 @@ export class Trail {
     });
   }
 
-  /** A request for approval, and what became of it. */
+  /** A request for approval, and its result. */
   approval(request: ApprovalRequest, verdict: Verdict | undefined): void {
     const { server, session, token, address, cmd, profile, reason, file, plan } = request;
     const what =
@@ -154,7 +154,7 @@ export class Trail {
       ...this.#what(cmd),
       ...(file !== undefined && { before_sha256: file.before_sha256, after_sha256: file.after_sha256 }),
       digest: digestOf(request),
-      // All of it where somebody has signed: whoever reads that needs no other file.
+      // In full if somebody has signed: reading that requires no other file.
       ...(plan !== undefined && (verdict?.proof === undefined ? { run: plan.run } : { plan })),
       ...what,
       reason: this.#mask(what.reason ?? ''),
@@ -162,12 +162,18 @@ export class Trail {
     }));
   }
 
-  /** An operation other than a command is about to be done, or to be answered. Throws `MachineRefused` when that cannot be recorded. */
+  /**
+   * An operation other than a command is about to be done, or answered. Throws `MachineRefused` if that cannot be
+   * recorded.
+   */
   operation(op: string, args: unknown, caller: Caller): void {
     this.#write({ ...operationLine(op, args, caller), ...this.#masked(pathIn(args)) });
   }
 
-  /** A file is about to be answered or changed: its path, hashes and sizes. Throws `MachineRefused` when that cannot be recorded. */
+  /**
+   * A file is about to be answered or changed: its path, hashes and sizes. Throws `MachineRefused` if that cannot be
+   * recorded.
+   */
   file(op: string, { principal, address, via }: Caller, { path, ...more }: FileOnRecord): void {
     this.#write({ event: 'operation', ...via, op, token: principal, address, path: this.#mask(path), ...more });
   }
@@ -179,23 +185,23 @@ export class Trail {
     this.record?.writeLater(() => line, true);
   }
 
-  /** A command was asked for again, by its key, and what the first one wrote is read. Throws `MachineRefused`. */
+  /** A command was requested again, by its key, and the output of the first one is read. Throws `MachineRefused`. */
   repeated(session: Session, caller: Caller): void {
     this.#write({ ...operationLine('shell', { session: session.id }, caller), repeat: true });
   }
 
-  /** Resolves when everything on record so far is on the disk. Rejects when it does not get there. */
+  /** Resolves when everything on record so far is on the disk. Rejects if it does not get there. */
   async synced(): Promise<void> {
     await this.record?.synced();
   }
 
-  /** Somebody came with a token that was not taken, and is not told; whose it is, where it is `known`. */
+  /** A token was refused, and is not recorded; its owner is, if `known`. */
   login(address: string, known: RefusedToken | undefined): void {
     const whose = known === undefined ? {} : { token: known.principal };
     this.record?.writeLater(() => ({ event: 'login', what: known?.why ?? 'a wrong token', ...whose, address }), true);
   }
 
-  /** Somebody signs in at the owner's console, signs out or fails to; all of it as the console says. */
+  /** A sign-in at the owner's console, a sign-out or a failure; all of it as the console says. */
   console(what: ConsoleSignIn['what'], { by, address }: Omit<ConsoleSignIn, 'what'>): void {
     const line = { event: 'login', what: `${what} at the console`, ...this.#masked({ by, address }) };
     this.record?.writeLater(() => line, true);
@@ -203,13 +209,15 @@ export class Trail {
 
   /**
    * A grant is about to change, for the `change`th time: this is on record before anybody learns of it. Throws
-   * `MachineRefused` when that cannot be recorded.
+   * `MachineRefused` if that cannot be recorded.
    */
   grantChanges(what: string, grant: GrantOnRecord, change: number, more: Fields = {}): void {
     this.#write({ event: 'grant', what, ...this.#grant(grant), change, ...this.#masked(more) });
   }
 
-  /** Something came with a one-time code of root's, or has happened to a grant: a `change` of it, or what may come often. */
+  /**
+   * Something came with a one-time code of root's, or has happened to a grant: a `change` of it, or something frequent.
+   */
   grant(what: string, grant: GrantOnRecord, more: Fields = {}): void {
     const line = { event: 'grant', what, ...this.#grant(grant), ...this.#masked(more) };
     this.record?.writeLater(() => line, !('change' in more));
@@ -254,7 +262,7 @@ export class Trail {
     };
   }
 
-  /** All of a command: the hash tells what was run, whatever is masked of it. */
+  /** All of a command: the hash identifies what was run, whatever is masked. */
   #what(cmd: string) {
     return { cmd: maskCommand(cmd, this.secrets).toWellFormed(), cmd_sha256: sha256(cmd) };
   }
@@ -269,7 +277,7 @@ export class Trail {
       for (const stream of STREAMS)
         hashes[`${stream}_sha256`] = await hashFile(session.openReading(stream), session.record[`${stream}_bytes`]);
     } catch {
-      // The session was closed meanwhile: its output is gone, and its hash with it.
+      // The session was closed meanwhile: its output is gone, and so is the hash.
       return;
     }
     this.record?.writeLater(() => ({ event: 'output', ...this.#who(session), ...hashes }));
@@ -280,7 +288,7 @@ function sha256(text: string): string {
   return Bun.SHA256.hash(text, 'hex');
 }
 
-/** Each variable as `NAME=value`, in the order of their code units. */
+/** Returns each variable as `NAME=value`, in the order of their code units. */
 function wordsOf(env: Readonly<Record<string, string>>): string {
   return Object.entries(env)
     .map(([name, value]) => `${name}=${value}`)

@@ -17,14 +17,14 @@ import { KEPT_FILES, readRecordFile, recordFiles } from './files.ts';
 import { describePowerLoss, leftBefore, leftInside, powerLossOf } from './power-loss.ts';
 import { isFileNote } from './resume.ts';
 
-/** What is wrong with a record, and where; lines are counted from 1 in their file, and 0 is the file as a whole. */
+/** A fault of a record, and where; lines are counted from 1 in their file, and 0 is the whole file. */
 export interface AuditFinding {
   readonly file: string;
   readonly line: number;
   readonly what: string;
 }
 
-/** A line that has a signed order of the owner, or says so, or ends allowances, which is checked elsewhere. */
+/** A line that has a signed order of the owner, or claims so, or ends allowances, which is checked elsewhere. */
 export interface SignedLine extends Omit<AuditFinding, 'what'> {
   readonly record: AuditLine;
 }
@@ -34,7 +34,7 @@ interface VerifyOptions {
   readonly kept?: number | undefined;
 }
 
-/** What a look at a whole record gave. */
+/** The result of verifying a whole record. */
 interface Verification {
   readonly files: readonly string[];
   readonly lines: number;
@@ -43,23 +43,23 @@ interface Verification {
   /** Lines with a MAC, and the lines before the first of them. */
   readonly sealed: number;
   readonly unsealed: number;
-  /** Lines from the first sealed one on, of which none has a MAC of this key: they may be from before a change of it. */
+  /** Lines from the first sealed one on without a MAC of this key: they may be from before a change of it. */
   readonly ofOtherKey: number;
   readonly findings: readonly AuditFinding[];
-  /** What an owner should know, and nobody has done. */
+  /** What an owner should know, without an attack. */
   readonly notes: readonly AuditFinding[];
 }
 
-/** An agent that writes just now notes its line within this time. */
+/** A running agent notes its line within this time. */
 const NOTE_MS = 50;
 
-/** Looks for every line that was changed, added, taken out or put elsewhere. Throws the system's error. */
+/** Finds every line that was changed, added, removed or moved. Throws the system's error. */
 export function verifyRecord(
   path: string,
   { key, kept = KEPT_FILES }: VerifyOptions = {},
 ): Verification & { readonly signed: readonly SignedLine[] } {
   const seal = new Seal(key);
-  // The agent may write meanwhile: what it had noted before has to be there, and what it has noted after may be.
+  // The agent may write meanwhile: what it had noted before must be there, and what it has noted after may be.
   const before = readHead(seal, path);
   const files = recordFiles(path);
   const walk = new Walk(seal, typeof before === 'string' ? undefined : before.seq);
@@ -137,7 +137,7 @@ class Walk {
     return this.last?.seq ?? 0;
   }
 
-  /** The lines of a file. `left` bytes at its end are what a loss of power left, as the next file says. */
+  /** Checks the lines of a file. `left` bytes at its end are what a loss of power left, according to the next file. */
   file(file: string, bytes: Uint8Array, left: number): void {
     const skips = [...leftInside(bytes, this.seal), { from: bytes.length - left, to: bytes.length }];
     let number = 0;
@@ -150,7 +150,7 @@ class Walk {
     }
   }
 
-  /** Whether a line that is not whole is explained, the next one tells; here there is none. */
+  /** The next line explains a line that is not whole; here there is no next line. */
   flush(): void {
     if (this.#before?.where !== undefined) this.findings.push(this.#before.where);
   }
@@ -190,11 +190,11 @@ class Walk {
     else find('it has no MAC, and lines before it have: the agent with the key did not write it');
   }
 
-  /** A machine that was not started anew has lost no power. */
+  /** A machine that was not rebooted has lost no power. */
   #noteBoot(line: AuditLine, at: Omit<AuditFinding, 'what'>, find: (what: string) => void): void {
     const loss = powerLossOf(line);
     if (loss !== undefined) {
-      if (loss.boot === this.#boot) find('it tells of a power loss, and the machine was not started anew');
+      if (loss.boot === this.#boot) find('it reports a power loss, and the machine was not rebooted');
       else this.notes.push({ ...at, what: describePowerLoss(line) });
     }
     if (typeof line['boot'] === 'string') this.#boot = line['boot'];
@@ -208,8 +208,8 @@ function chainFaults(line: AuditLine, before: Before, find: (what: string) => Au
   const expected = (before.seq ?? line.seq - 1) + 1;
   const faults = line.seq === expected ? [] : [find(`its number is ${line.seq}, and should be ${expected}`)];
   if (line.prev === before.hash) return faults;
-  const broken = find('it does not go on from the line before');
-  // With numbers that go on, no line is missing: one of the two is not what was written.
+  const broken = find('it does not continue the line before');
+  // If the numbers continue, no line is missing: one of the two is not what was written.
   return faults.length > 0
     ? [...faults, broken]
     : [{ ...before.at, what: 'it was changed, unless the next line was: that has another hash of it' }, broken];
@@ -217,8 +217,8 @@ function chainFaults(line: AuditLine, before: Before, find: (what: string) => Au
 
 function endFaults(seal: Seal, path: string, before: HeadState, after: HeadState, walk: Walk): string[] {
   const note = headPath(path);
-  if (before === 'empty' || after === 'empty') return [`${note} is missing, which tells where the record ends`];
-  if (before === 'damaged' || after === 'damaged') return [`${note} is damaged, which tells where the record ends`];
+  if (before === 'empty' || after === 'empty') return [`${note} is missing, which says where the record ends`];
+  if (before === 'damaged' || after === 'damaged') return [`${note} is damaged, which says where the record ends`];
   if (before.seal === 'wrong') return [`${note} is forged: its MAC is not of this key`];
   if (before.seal === 'none' && walk.lastState !== 'none') {
     // The first sealed line may be written, and not yet noted.
@@ -235,14 +235,14 @@ function endFaults(seal: Seal, path: string, before: HeadState, after: HeadState
         : `the line with number ${before.seq} is not the one that was written`,
     ];
   const extra = walk.lastSeq - after.seq;
-  // One line may be written, and not yet noted: only its MAC tells that it is the agent's.
+  // One line may be written, and not yet noted: only its MAC shows that it is the agent's.
   if (extra <= 0 || (extra === 1 && seal.hasKey && walk.lastState === 'right')) return [];
   return [`${extra} ${extra === 1 ? 'line follows' : 'lines follow'} that the agent did not note as its own`];
 }
 
 /**
- * What is wrong with the first line of the oldest of `files` files: it is the first of all, or the one that the agent
- * begins a new file with; before that, files are gone by their age alone, when `kept` older ones are there.
+ * Returns what is wrong with the first line of the oldest of `files` files: it is the first of all, or the one with
+ * which the agent begins a new file. Files before that were removed by age if `kept` older ones are there.
  */
 function beginningFaults(begin: AuditLine, files: number, kept: number): string[] {
   if (begin.seq === 1 && begin.prev === GENESIS) return [];
@@ -257,7 +257,7 @@ function beginningFaults(begin: AuditLine, files: number, kept: number): string[
 
 const MAX_SHOWN = 100;
 
-/** What a check of the record found, a line each. `hasKey`: whether it was checked with the key of the seals. */
+/** Describes the findings of a check, a line each. `hasKey`: whether it was checked with the key of the seals. */
 export function describeVerification(found: Verification, hasKey: boolean): string[] {
   return [...describeFindings(found), ...describeNotes(found), describeAll(found), describeSeals(found, hasKey)];
 }

@@ -164,7 +164,7 @@ describe('what the user of the agent may do to a record with a key is found', ()
         write(path, lines);
         writeFileSync(path, readFileSync(path).subarray(0, -40));
       },
-      /:11: it is not whole|the agent found: the last line is none of the record/,
+      /:11: it is not whole|the agent found: the last line does not belong to the record/,
     ],
     [
       'the note is damaged',
