@@ -33,6 +33,7 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'calls',
   'commands',
   'contexts',
+  'diagnosis',
   'files',
   'lib',
   'linux',

@@ -3,19 +3,19 @@ import { formatAddress } from '../lib/addresses.ts';
 import { clockSeconds } from '../linux/libc.ts';
 import { readProcFile } from '../linux/proc.ts';
 
-/** What a blocked process does, as far as its system call tells. */
+/** What a blocked process does, according to its system call. */
 type BlockedIn = 'read' | 'poll' | 'connect' | 'accept' | 'receive' | 'lock' | 'child' | 'sleep' | 'open';
 
-/** What the arguments of a system call that blocks mean. */
+/** The meaning of the arguments of a blocking system call. */
 interface CallShape {
   readonly in: BlockedIn;
-  /** In which form it names the descriptors it waits for. */
+  /** The form in which it names the descriptors it waits for. */
   readonly polls?: 'poll' | 'select' | 'epoll';
-  /** Which argument says how long it waits at most: milliseconds, or where a time lies. */
+  /** The argument with its longest wait: milliseconds, or the address of a time. */
   readonly limit?: { readonly argument: number; readonly unit: 'ms' | 'timeval' | 'timespec' };
-  /** Which arguments name the clock, and say by `TIMER_ABSTIME` that the limit is a time of it. */
+  /** The arguments with the clock, and with the flag `TIMER_ABSTIME`, by which the limit is a time of that clock. */
   readonly until?: { readonly clock: number; readonly flags: number };
-  /** Which argument says where a path lies. */
+  /** The argument with the address of a path. */
   readonly path?: number;
 }
 
@@ -47,7 +47,7 @@ const SHAPES: readonly (CallShape & { readonly x64: readonly number[]; readonly 
   },
 ];
 
-/** What the system call of that number on this machine means; undefined for one that is of no interest. */
+/** Returns what the system call of that number means on this machine; undefined for others. */
 function callShape(number: number): CallShape | undefined {
   const { arch } = process;
   return arch === 'x64' || arch === 'arm64' ? SHAPES.find((shape) => shape[arch].includes(number)) : undefined;
@@ -56,17 +56,17 @@ function callShape(number: number): CallShape | undefined {
 /** The system call that a process is blocked in. */
 export interface BlockedCall {
   readonly in: BlockedIn;
-  /** Its first argument: the descriptor, where it has one. */
+  /** Its first argument: the descriptor, if it has one. */
   readonly fd: number;
-  /** Of `poll`: the descriptors it waits to read from; undefined where that cannot be learned. */
+  /** Of `poll`: the descriptors it waits to read from; undefined if unknown. */
   readonly polled?: readonly number[];
-  /** Of `sleep` and `poll`: it ends by itself after so many seconds; undefined where it has no limit. */
+  /** Of `sleep` and `poll`: it ends by itself after so many seconds; undefined without a limit. */
   readonly seconds?: number;
-  /** Of `open`: the path, as the process gave it. */
+  /** Of `open`: the path, as the process passed it. */
   readonly path?: string;
 }
 
-/** The call that `pid` is blocked in; undefined while it runs, for other calls, and where the kernel does not tell. */
+/** Returns the call that `pid` is blocked in; undefined while it runs, for other calls, and if the kernel hides it. */
 export function blockedCall(pid: number): BlockedCall | undefined {
   const [number = '', ...rest] = (readProcFile(`/proc/${pid}/syscall`) ?? '').split(' ');
   const shape = /^\d+$/.test(number) ? callShape(Number(number)) : undefined;
@@ -148,13 +148,13 @@ function secondsOf({ limit, until }: CallShape, args: readonly number[], memory:
   return now === undefined ? undefined : Math.max(0, seconds - now);
 }
 
-/** The memory of a process, as far as we may read it: who may see its system call may see that. */
+/** The memory of a process, as far as we may read it: the same permission as for its system call. */
 class ProcessMemory {
   #fd: number | undefined;
 
   constructor(private readonly pid: number) {}
 
-  /** `length` bytes at `address`; undefined where they cannot be read. */
+  /** Returns `length` bytes at `address`; undefined if they cannot be read. */
   read(address: number, length: number): Buffer | undefined {
     if (!Number.isSafeInteger(address)) return undefined;
     const bytes = Buffer.alloc(length);
@@ -166,9 +166,9 @@ class ProcessMemory {
     }
   }
 
-  /** The text at `address`, to its end; undefined where it cannot be read or is longer than 255 bytes. */
+  /** Returns the text at `address`, to its end; undefined if it cannot be read or is longer than 255 bytes. */
   text(address: number): string | undefined {
-    // Page by page: what follows the text may not be there.
+    // Page by page: the page after the text may not exist.
     const page = 256 - (address % 256);
     const bytes = this.read(address, page);
     const end = bytes?.indexOf(0) ?? -1;
@@ -183,13 +183,13 @@ class ProcessMemory {
   }
 }
 
-/** What is behind the open descriptors of `pid`: `/dev/pts/0`, `pipe:[123]`, `socket:[456]`, or a path. */
+/** Returns the targets of the open descriptors of `pid`: `/dev/pts/0`, `pipe:[123]`, `socket:[456]`, or a path. */
 export function openFiles(pid: number): ReadonlyMap<number, string> {
   const files = new Map<number, string>();
   try {
     for (const name of readdirSync(`/proc/${pid}/fd`)) files.set(Number(name), readlinkSync(`/proc/${pid}/fd/${name}`));
   } catch {
-    // It ends, or is another user's: what was read until then is what can be known.
+    // It ends, or is another user's: the descriptors read so far are all that is known.
   }
   return files;
 }
@@ -197,11 +197,11 @@ export function openFiles(pid: number): ReadonlyMap<number, string> {
 export interface FileLock {
   /** The file, as `lockable` names it. */
   readonly file: string;
-  /** Who holds it; -1 for locks of an open file description, which have no owner. */
+  /** The pid of its holder; -1 for locks of an open file description, which have no owner. */
   readonly holder: number;
 }
 
-/** Parses /proc/locks; those who only wait for a lock (`->`) are left out. */
+/** Parses /proc/locks; processes that only wait for a lock (`->`) are left out. */
 export function parseLocks(text: string): FileLock[] {
   const held = /^\d+: (?:FLOCK|POSIX|OFDLCK) +\S+ +\S+ (-?\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /;
   return text
@@ -215,14 +215,16 @@ export function parseLocks(text: string): FileLock[] {
 }
 
 /**
- * Names an inode by its device too: small numbers are given out by every file system. Not where the device has no major
- * number (Btrfs, overlays): there stat(2) and /proc/locks tell different ones.
+ * Names an inode together with its device: every file system has small numbers. Undefined if the device has no major
+ * number (Btrfs, overlays): there stat(2) and /proc/locks report different ones.
  */
 function nameOf({ major, minor }: { readonly major: number; readonly minor: number }, inode: number): string {
   return major === 0 ? `0:${inode}` : `${major}:${minor}:${inode}`;
 }
 
-/** The name of what `pid` has open, as in `FileLock`; undefined for what nobody locks, such as a terminal. */
+/**
+ * Returns the name of what `pid` has open, as in `FileLock`; undefined for what is never locked, such as a terminal.
+ */
 export function lockable(pid: number, fd: number): string | undefined {
   try {
     const stat = statSync(`/proc/${pid}/fd/${fd}`);
@@ -235,17 +237,17 @@ export function lockable(pid: number, fd: number): string | undefined {
   }
 }
 
-/** Every file lock that is held on this machine. */
+/** Returns every file lock that is held on this machine. */
 export function heldLocks(): FileLock[] {
   return parseLocks(readProcFile('/proc/locks') ?? '');
 }
 
-/** Whether a lock is held through a descriptor of `pid`, whoever took it (proc(5), fdinfo). */
+/** Whether a lock is held through a descriptor of `pid`, whichever process took it (proc(5), fdinfo). */
 export function holdsLock(pid: number, fd: number): boolean {
   return /^lock:/m.test(readProcFile(`/proc/${pid}/fdinfo/${fd}`) ?? '');
 }
 
-/** A socket of the internet families, as /proc/net tells it. */
+/** A socket of the internet families in /proc/net. */
 export interface NetSocket {
   readonly inode: number;
   readonly state: 'connecting' | 'connected' | 'listening';
@@ -272,7 +274,7 @@ export function parseSockets(text: string): NetSocket[] {
     });
 }
 
-/** The sockets in the network namespace of `pid`. */
+/** Returns the sockets in the network namespace of `pid`. */
 export function netSockets(pid: number): NetSocket[] {
   return ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((name) => parseSockets(readProcFile(`/proc/${pid}/net/${name}`) ?? ''));
 }
@@ -285,8 +287,8 @@ function addressOf(text: string): string {
 }
 
 /**
- * The words that a process was started with, as UTF-8; where it has none, as a thread of the kernel, its name alone.
- * Undefined where there is no such process.
+ * Returns the words that a process was started with, as UTF-8; if it has none, as a thread of the kernel, its name.
+ * Undefined if there is no such process.
  */
 export function commandLine(pid: number): readonly string[] | undefined {
   const name = readProcFile(`/proc/${pid}/comm`)?.trim();

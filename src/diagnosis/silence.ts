@@ -6,11 +6,11 @@ import { BUSY_PERCENT, findWait, type NamedProcess, type OpenInput, type Wait } 
 /** Why a command is silent. */
 export interface Silence {
   readonly text: string;
-  /** It waits for somebody to type. */
+  /** Whether it waits for input. */
   readonly asks: boolean;
-  /** It waits for clients of the network: it is meant to run for good. */
+  /** Whether it waits for clients of the network: it is meant to run for good. */
   readonly serves: boolean;
-  /** Its owner types, and nobody else may. */
+  /** Whether its owner types, and nobody else may. */
   readonly isTaken?: boolean;
   /** The operations that the text advises. */
   readonly calls: readonly ('read_session' | 'write_session' | 'kill_session')[];
@@ -25,14 +25,14 @@ export const OWNER_TYPES: Silence = {
   calls: ['read_session'],
 };
 
-/** Looks at what silent commands wait for. Calls that come while one is under way share it. */
+/** Finds out what silent commands wait for. Calls that come during a look share it. */
 export class Looks {
   readonly #underWay = new Map<string, Promise<Silence | undefined>>();
 
-  /** `mask` takes the secrets from the words of a process. */
+  /** `mask` masks the secrets in the words of a process. */
   constructor(private readonly mask: (words: string) => string) {}
 
-  /** A look at the processes of `session`, each piece of it when it is its `turn`; undefined where nothing tells. */
+  /** Looks at the processes of `session`, each piece when it is its `turn`; undefined if the reason is unknown. */
   at(
     session: string,
     members: () => readonly number[],
@@ -65,7 +65,7 @@ async function lookAt(
   };
 }
 
-/** What a command waits for, as a sentence for the model. */
+/** Describes what a command waits for, as a sentence for the model. */
 function describeWait(wait: Wait, nameOf: (one: NamedProcess) => string): string {
   const who = nameOf(wait.process);
   switch (wait.kind) {
@@ -78,11 +78,11 @@ function describeWait(wait: Wait, nameOf: (one: NamedProcess) => string): string
     case 'network':
       return `${who} ${describeSocket(wait.socket)}.`;
     case 'cpu':
-      return `${who} is busy with the CPU (${wait.percent} %${wait.percent < BUSY_PERCENT ? ', as much as a busy machine gives it' : ''}).`;
+      return `${who} is busy with the CPU (${wait.percent} %${wait.percent < BUSY_PERCENT ? ', as much as a busy machine assigns it' : ''}).`;
     case 'disk':
       return `${who} waits for a disk or a file system.`;
     case 'stopped':
-      return `${who} is stopped (SIGSTOP): kill_session with signal CONT lets it go on.`;
+      return `${who} is stopped (SIGSTOP): kill_session with signal CONT continues it.`;
     case 'sleep':
       return wait.seconds === undefined ? `${who} sleeps.` : `${who} sleeps for ${formatSeconds(wait.seconds)}.`;
     case 'fifo':
@@ -92,22 +92,22 @@ function describeWait(wait: Wait, nameOf: (one: NamedProcess) => string): string
   }
 }
 
-/** What is longer is cut: the first words tell a process from others. */
+/** A longer name is cut: the first words distinguish processes. */
 const MOST_CHARS = 60;
 
-/** A process by its words and its number: `rsync -a /srv nas: (pid 4711)`. */
+/** Returns the name of a process from its words and its pid: `rsync -a /srv nas: (pid 4711)`. */
 function nameOf({ pid, words }: NamedProcess, mask: (words: string) => string): string {
   const [program = '', ...rest] = words;
   // The shell of the command itself: its caller knows the text.
   const isOwnShell = rest[0] === '-c' && rest[1] === '--';
-  // A title that a program gave itself is one word with blanks.
+  // A title that a program has set itself is one word with blanks.
   const isTitle = rest.length === 0 && program.includes(' ');
   const shown = isTitle ? program : [basename(program), ...(isOwnShell ? [] : rest)].map(quote).join(' ');
   const text = visibleLine(mask(shown));
   return `${text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS - 1)}…` : text} (pid ${pid})`;
 }
 
-/** A word as a shell takes it. */
+/** Quotes a word for a shell. */
 function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

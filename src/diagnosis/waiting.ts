@@ -23,7 +23,7 @@ export interface NamedProcess {
 /** What a silent command waits for. */
 export type Wait =
   | { readonly kind: 'input'; readonly on: 'terminal' | 'stdin'; readonly process: NamedProcess }
-  /** `holder` is undefined where it cannot be learned. */
+  /** `holder` is undefined if unknown. */
   | {
       readonly kind: 'lock';
       readonly path: string;
@@ -32,7 +32,7 @@ export type Wait =
     }
   | { readonly kind: 'network'; readonly socket: NetSocket; readonly process: NamedProcess }
   | { readonly kind: 'fifo'; readonly path: string; readonly process: NamedProcess }
-  /** `seconds`: how long one such sleep lasts, where it has an end. */
+  /** `seconds`: how long one such sleep lasts, if it has an end. */
   | { readonly kind: 'sleep'; readonly seconds: number | undefined; readonly process: NamedProcess }
   | { readonly kind: 'disk' | 'stopped'; readonly process: NamedProcess }
   | { readonly kind: 'cpu'; readonly percent: number; readonly process: NamedProcess };
@@ -40,25 +40,25 @@ export type Wait =
 /** The standard input that a session keeps open for its command. */
 export type OpenInput =
   | { readonly kind: 'pipe'; readonly inode: number }
-  /** `hasUnsent`: some of what was typed is still in the agent. */
+  /** `hasUnsent`: whether some of the input is still in the agent. */
   | { readonly kind: 'terminal'; readonly hasUnsent: () => boolean };
 
 const SAMPLE_MS = 100;
-/** A process that takes less of a CPU than this waits for something else, or for its turn at a busy CPU. */
+/** A process that uses less of a CPU than this waits for something else, or for its turn at a busy CPU. */
 export const BUSY_PERCENT = 50;
-/** What one reason is worth beside another in the same tree: what somebody can do something about comes first. */
+/** The priority of reasons in the same tree: reasons that somebody can act on come first. */
 const ORDER: readonly Wait['kind'][] = ['input', 'lock', 'cpu', 'stopped', 'network', 'fifo', 'disk', 'sleep'];
 
-/** More processes of one command are not looked at: a fork bomb has thousands, and each costs reads of /proc. */
+/** At most so many processes of one command: a fork bomb has thousands, and each costs reads of /proc. */
 const MOST_PROCESSES = 40;
-/** The look ends then with what it has found: in CPU time, of which a busy machine gives little at a time. */
+/** The look then ends with what it has found: in CPU time, of which a busy machine assigns little at a time. */
 const LOOK_MS = 100;
-/** So many processes are looked at in one turn: nothing else in the agent goes on meanwhile. */
+/** So many processes are examined in one turn: the agent does nothing else meanwhile. */
 const PROCESSES_A_TURN = 4;
 
 /**
- * What the processes of a command wait for, read from /proc; undefined where that does not tell. Takes 0.1 s, and up to
- * 0.1 s of CPU, of which each piece waits for its `turn`.
+ * Returns what the processes of a command wait for, according to /proc; undefined if that does not show it. Takes 0.1
+ * s, and up to 0.1 s of CPU, in pieces that each wait for their `turn`.
  */
 export async function findWait(
   tree: readonly number[],
@@ -90,15 +90,15 @@ function cpuMs(): number {
   return (user + system) / 1000;
 }
 
-/** Of two that sleep, the one that looks for the other now and then says less. */
+/** Of two sleepers, the one that polls for the other says less. */
 function sleepOf(wait: Wait): number {
   return wait.kind === 'sleep' ? (wait.seconds ?? 0) : 0;
 }
 
-/** The memory of a process that forks can be read when it has done so: among many that do, that takes seconds. */
+/** The memory of a forking process can be read after its fork: among many such processes, that takes seconds. */
 const TOO_MANY = 100;
 
-/** Whether a process of the command waits for somebody to type. */
+/** Whether a process of the command waits for input. */
 export function waitsForInput(tree: readonly number[], input: OpenInput): boolean {
   return asksForInput(tree, input) === 'yes';
 }
@@ -118,10 +118,10 @@ export function asksForInput(tree: readonly number[], input: OpenInput): 'yes' |
   return seen.length === tree.length && !seen.includes('maybe') ? 'no' : 'maybe';
 }
 
-/** USER_HZ: the kernel tells CPU time in hundredths of a second on every architecture (proc(5)). */
+/** USER_HZ: the kernel counts CPU time in hundredths of a second on every architecture (proc(5)). */
 const TICK_MS = 10;
 
-/** One that wants the CPU both times is busy, however little of it a busy machine gives it. */
+/** A process that wants the CPU both times is busy, even if a busy machine assigns it little. */
 function busy(stat: ProcessStat, before: ProcessStat | undefined, elapsedMs: number): Wait | undefined {
   if (before === undefined) return undefined;
   const percent = Math.min(100, Math.round(((stat.cpuTicks - before.cpuTicks) * TICK_MS * 100) / elapsedMs));
@@ -148,8 +148,8 @@ function inputWait(stat: ProcessStat, call: BlockedCall, input: OpenInput, tree:
   const fd = inputDescriptor(stat.pid, call, input);
   if (fd === undefined) return undefined;
   if (call.in === 'poll') {
-    // Who is not in the foreground is not typed to. Who looks at its input now and then while a child of it works (apt
-    // does) waits for the child.
+    // A background process gets no input. A process that polls its input while a child of it works (apt does) waits for
+    // the child.
     if (input.kind === 'terminal' && stat.foreground !== stat.group) return undefined;
     if (call.seconds !== undefined && tree.some((pid) => readStat(pid)?.parent === stat.pid)) return undefined;
   }
@@ -158,8 +158,8 @@ function inputWait(stat: ProcessStat, call: BlockedCall, input: OpenInput, tree:
 }
 
 /**
- * Whether the reader of a terminal has not taken all that was typed. A pipe needs no such look: to write to it wakes its
- * reader before the write returns, while a terminal takes input over later.
+ * Whether the reader of a terminal has not read all input. A pipe needs no such look: a write wakes its reader before
+ * it returns, while a terminal passes input on later.
  */
 function hasMoreToRead(
   stat: ProcessStat,
@@ -167,12 +167,15 @@ function hasMoreToRead(
   input: OpenInput & { readonly kind: 'terminal' },
 ): boolean {
   if (input.hasUnsent() || (stat.terminal !== undefined && hasUnreadInput(stat.terminal))) return true;
-  // It may have read since it was looked at, and be at work with that.
+  // It may have read since the look, and be at work with that.
   const now = blockedCall(stat.pid);
   return now?.in !== call.in || inputDescriptor(stat.pid, now, input) === undefined;
 }
 
-/** The descriptor through which a call waits for the input of the command; undefined where it waits for other things. */
+/**
+ * Returns the descriptor through which a call waits for the input of the command; undefined if it waits for other
+ * things.
+ */
 function inputDescriptor(pid: number, call: BlockedCall, input: OpenInput): number | undefined {
   if (call.in !== 'read' && call.in !== 'poll') return undefined;
   const wanted = call.in === 'read' ? [call.fd] : (call.polled ?? []);
@@ -184,8 +187,8 @@ function inputDescriptor(pid: number, call: BlockedCall, input: OpenInput): numb
 }
 
 /**
- * A lock that somebody else holds on a file which this process has open: it waits in the kernel for it, or looks for it
- * again and again, as apt does. Who sleeps within a command that holds the lock does not look for it.
+ * Returns a lock of another process on a file which this process has open: it waits in the kernel for it, or tries
+ * again and again, as apt does. A sleeper within a command that holds the lock does not wait for it.
  */
 function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly number[]): Wait | undefined {
   if (call?.in !== 'lock' && call?.in !== 'sleep') return undefined;
@@ -201,11 +204,11 @@ function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly num
   return undefined;
 }
 
-/** Who took the lock may have ended, and a process that inherited its descriptor holds it since. */
+/** The process that took the lock may have ended, and one that inherited its descriptor holds it since. */
 function whoHolds(taker: number, path: string, tree: readonly number[]): number | undefined {
   if (taker > 0 && commandLine(taker) !== undefined) return taker;
   const end = cpuMs() + LOOK_MS;
-  // Of the command itself, the last that has it is told: those before it are its shells.
+  // Of the command itself, the last process with it is named: those before it are its shells.
   for (const pid of [...tree.toReversed(), ...listPids()]) {
     if (cpuMs() > end) return undefined;
     for (const [fd, open] of openFiles(pid)) if (open === path && holdsLock(pid, fd)) return pid;
@@ -216,7 +219,7 @@ function whoHolds(taker: number, path: string, tree: readonly number[]): number 
 function networkWait(pid: number, call: BlockedCall | undefined): Wait | undefined {
   if (call === undefined || !['connect', 'accept', 'receive', 'read', 'poll'].includes(call.in)) return undefined;
   const files = openFiles(pid);
-  // Who polls to write waits for its connection: then all it has open is looked at.
+  // A process that polls for writing waits for its connection: then all of its open descriptors are examined.
   const asked = call.in === 'poll' ? call.polled : [call.fd];
   const wanted = asked?.map((fd) => files.get(fd) ?? '') ?? [...files.values()];
   const all = call.in === 'poll' ? [...files.values()] : wanted;
@@ -234,7 +237,7 @@ function socketsAmong(targets: readonly string[], sockets: readonly NetSocket[])
   return sockets.filter(({ inode }) => inode !== 0 && inodes.has(inode));
 }
 
-/** A named pipe whose other side is not there, or writes nothing. */
+/** A named pipe whose other side is not open, or writes nothing. */
 function fifoWait(pid: number, call: BlockedCall | undefined): Wait | undefined {
   if (call?.in === 'open' && call.path !== undefined) return { kind: 'fifo', path: call.path, process: named(pid) };
   const target = call?.in === 'read' ? linkOf(pid, call.fd) : undefined;
