@@ -68,7 +68,7 @@ export class Approvals {
   readonly #directory: string;
   #watching: (() => void) | undefined;
   #takeDenials: () => void = () => {};
-  readonly #listeners: (() => void)[] = [];
+  #listeners: readonly (() => void)[] = [];
 
   /** `decisions` is the directory of decisions; without it, this agent cannot ask. */
   constructor(
@@ -94,9 +94,12 @@ export class Approvals {
     return [...this.#waiting.values()].map(({ request, digest }) => ({ request, digest }));
   }
 
-  /** Calls `listener` when a request begins, and when it is decided or ends. */
-  subscribe(listener: () => void): void {
-    this.#listeners.push(listener);
+  /** Calls `listener` when a request begins, and when it is decided or ends; returns a function that unsubscribes it. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners = [...this.#listeners, listener];
+    return () => {
+      this.#listeners = this.#listeners.filter((one) => one !== listener);
+    };
   }
 
   /** Calls `takeDenials` before an approval takes effect, so that a denial at the same time wins. */

@@ -63,6 +63,8 @@ const stateSchema = Type.Object({
   leaving: Type.Boolean(),
   /** The number of its list of the hub's passkeys; without it, it has none. */
   keys: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** Requests that wait for a person there. */
+  waiting: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type ServerState = Static<typeof stateSchema>;
 

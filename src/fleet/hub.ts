@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { reachOf } from '../access/hub-access.ts';
 import type { Answer } from '../calls/context.ts';
-import { Deadline } from '../lib/clock.ts';
+import { Buckets } from '../http/limiters.ts';
+import { Deadline, systemClock } from '../lib/clock.ts';
 import { OperationNotAllowed, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { answerOf, refusalOf } from './answers.ts';
@@ -36,6 +37,9 @@ const MORE_ROOM_CHARS = 300;
 /** How long a server has to confirm the end of a token. */
 const TELL_SECONDS = 5;
 
+/** So often one server can have a person told that something waits there. */
+const WAITS_PER_MINUTE = 3;
+
 /** The hub's side: knows the servers, and runs calls on them. */
 export class Hub implements FleetDoor, Disposable {
   readonly runs = new Runs();
@@ -44,6 +48,8 @@ export class Hub implements FleetDoor, Disposable {
   readonly #inventory: WatchedFile<Inventory>;
   readonly #link: HubLink;
   readonly #courier: KeysCourier;
+  readonly #waits = new Buckets(WAITS_PER_MINUTE, systemClock);
+  #heardWaiting: () => void = () => {};
   readonly #ended: EndedTokens;
 
   /** Throws `FleetFileFault` where the inventory cannot be used. */
@@ -95,6 +101,11 @@ export class Hub implements FleetDoor, Disposable {
   /** The passkeys of the console that servers are brought; undefined: no server was given any. */
   get keysOfServers(): NumberedList | undefined {
     return this.#courier.list;
+  }
+
+  /** Calls `listener` when something begins to wait for a person on a server. */
+  onWaiting(listener: () => void): void {
+    this.#heardWaiting = listener;
   }
 
   servers(): readonly FleetServer[] {
@@ -236,7 +247,9 @@ export class Hub implements FleetDoor, Disposable {
       return;
     }
     const state = this.#link.read(server, () => open(STATE, message.data, server.verifier));
+    const { waiting: waited } = server;
     if (state?.server !== server.key || !server.show(state)) return;
+    if (server.waiting > waited && this.#waits.consume(server.key, 1) === 0) this.#heardWaiting();
     if (server.heard(state, now)) this.#link.lose(server, 'its agent was restarted', state.instance);
     this.#bringKeys(server);
   }

@@ -76,6 +76,11 @@ export class KnownServer {
     return this.#shown?.keys;
   }
 
+  /** Requests that wait for a person there, as it says. */
+  get waiting(): number {
+    return this.#shown?.waiting ?? 0;
+  }
+
   /** Takes what it says of itself; false where that is no newer than what it said before. */
   show(state: ServerState): boolean {
     const before = this.#shown;

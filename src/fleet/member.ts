@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { loadavg } from 'node:os';
+import type { Approvals } from '../access/approvals.ts';
 import { canUse } from '../access/profile.ts';
 import { OneShotEvent } from '../lib/clock.ts';
 import { AccessLapsed } from '../lib/errors.ts';
@@ -18,6 +19,7 @@ import { RequestWindow } from './window.ts';
 export interface MemberDeps extends MemberCallDeps {
   /** The number of the list of the hub's passkeys that is pinned here; undefined: none. */
   readonly hubKeys: () => number | undefined;
+  readonly approvals: Pick<Approvals, 'count' | 'subscribe'>;
   readonly logger: Logger;
 }
 
@@ -25,6 +27,8 @@ export interface MemberDeps extends MemberCallDeps {
 const BEGUN_MS = 250;
 /** How often the hub hears of a server that nothing happens on. */
 const STATE_MS = 20_000;
+/** Requests for approval that begin and end within this time are one message: the hub does not hear whoever sends too many. */
+const WAITING_MS = 1000;
 /** Between two lines of the log about messages that count for nothing. */
 const TOLD_MS = 60_000;
 
@@ -41,6 +45,8 @@ export class Member implements Disposable {
   #calls = 0;
   #toldMs = Number.NEGATIVE_INFINITY;
   #isLeaving = false;
+  #saidWaiting = 0;
+  #soon: ReturnType<typeof setTimeout> | undefined;
   #state = { isConnected: false, since: Date.now() };
   readonly #end: DisposableStack = new DisposableStack();
 
@@ -71,6 +77,7 @@ export class Member implements Disposable {
     timer.unref();
     this.#end.defer(() => clearInterval(timer));
     this.#end.defer(this.deps.freeze.subscribe(() => this.sendState()));
+    this.#end.defer(this.deps.approvals.subscribe(() => this.#waitingChanged()));
     this.#end.defer(
       this.deps.shutdown.subscribe(() => {
         this.#isLeaving = true;
@@ -85,6 +92,7 @@ export class Member implements Disposable {
     this.#isOver = true;
     this.#isLeaving = true;
     this.sendState();
+    clearTimeout(this.#soon);
     this.#end.dispose();
     for (const cancelled of this.#cancels.values()) cancelled.fire();
     void this.#connection?.close();
@@ -197,6 +205,20 @@ export class Member implements Disposable {
     });
   }
 
+  /** Says to the hub how many requests wait, at once where it has said nothing of them for a while. */
+  #waitingChanged(): void {
+    if (this.#soon !== undefined) return;
+    const say = (): void => {
+      if (this.deps.approvals.count !== this.#saidWaiting && !this.#isOver) this.sendState();
+    };
+    say();
+    this.#soon = setTimeout(() => {
+      this.#soon = undefined;
+      say();
+    }, WAITING_MS);
+    this.#soon.unref();
+  }
+
   /** Says to the hub how it is here. */
   sendState(): void {
     const { publicKey: server } = this.key;
@@ -209,7 +231,9 @@ export class Member implements Disposable {
       ...this.#allowed(),
       leaving: this.#isLeaving,
       ...(keys !== undefined && { keys }),
+      waiting: this.deps.approvals.count,
     };
+    this.#saidWaiting = state.waiting;
     this.#send(() => this.#publish(stateSubject(server), seal(STATE, state, this.key)));
   }
 

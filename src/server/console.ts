@@ -30,6 +30,7 @@ export async function openConsole(deps: Deps, hub: Hub | undefined): Promise<Inb
   });
   inbox.watch(deps.shutdown);
   const pushes = await openPushes(deps, consoleDirectory, isService);
+  hub?.onWaiting(() => pushes?.tell('approval.asked', {}));
   (await import('./console-view.ts')).showState(
     { ...deps, takeOvers, changes },
     {

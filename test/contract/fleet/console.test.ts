@@ -1,17 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { digestOf } from '../../../src/access/approval-request.ts';
+import { BUILT_IN } from '../../../src/access/profile.ts';
 import { WireRefusal } from '../../../src/console/channel.ts';
 import type { State } from '../../../src/console/shown.ts';
 import type { ShownFleet, ShownServer, WatchedFleet } from '../../../src/console/shown-servers.ts';
 import { WireClient } from '../../../src/console/wire-client.ts';
+import { Hub } from '../../../src/fleet/hub.ts';
+import type { Logger } from '../../../src/lib/logger.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { ConsoleFiles } from '../../helpers/console.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
+import { RawServer } from '../../helpers/raw-server.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const CAREFUL = 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n';
+const SILENT: Logger = { info: () => {}, warn: () => {} };
 const NOBODY = `U${'A'.repeat(55)}`;
 
 describe("what a hub's console sees of its servers", () => {
@@ -108,6 +113,30 @@ describe("what a hub's console sees of its servers", () => {
       await expect(readOf(server, op, args), `${op} of ${server}`).rejects.toBeInstanceOf(WireRefusal);
     const logged = JSON.stringify(web1.logs);
     expect(logged).not.toContain('a question of the console of the hub failed');
+  });
+
+  test('is told to a person when something begins to wait there, and not more often than three times a minute', async () => {
+    const { directory, certificate, hub: key } = nats;
+    const access = { promisedProfile: () => BUILT_IN.readonly };
+    using second = new Hub({ directory, certificate: readFileSync(certificate, 'utf8'), key, access, logger: SILENT });
+    let told = 0;
+    second.onWaiting(() => told++);
+    void second.start();
+    await eventually('it knows web1', () => second.servers().some(({ state }) => state === 'connected'));
+    // What waited before is told of as well.
+    const before = told;
+    await web1.shell({ cmd: 'rm -f none; echo another' });
+    await eventually('it is told', () => told === before + 1);
+    await using raw = await RawServer.open(nats, 'web2', () => undefined);
+    for (const waiting of [1, 1, 0, 1, 0, 1, 0, 1, 0, 1]) {
+      raw.shown = { waiting };
+      raw.say();
+    }
+    await eventually(
+      'the last is heard',
+      () => second.servers().find(({ name }) => name === 'web2')?.shown?.waiting === 1,
+    );
+    expect(told).toBe(before + 4);
   });
 
   test('ends at once when the server goes away, and holds its end up for nobody', async () => {
