@@ -57,6 +57,7 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
       process.stdout.write(
         `${done} ${visibleLine(named.name)}${until}. To remove it: sudo agent3 console remove ${quoted(named.name)}\n`,
       );
+      if (named.kind === 'passkey') (await import('./fleet-keys.ts')).noteServers(here);
     } else {
       link.say({ state: 'refused', why: 'The owner said no' });
       process.stdout.write(linked.kind === 'passkey' ? 'not pinned\n' : 'not allowed\n');

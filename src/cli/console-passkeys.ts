@@ -52,7 +52,7 @@ function endTokens({ isInstalled }: ConsoleHere, ids: ReadonlySet<string>): void
 }
 
 /** Removes a passkey or a session by name or fingerprint, and its sign-ins. */
-export function removePasskey(which: string): void {
+export async function removePasskey(which: string): Promise<void> {
   requireOwner(`remove ${which}`);
   const here = consoleHere();
   const file = pinnedHere(here);
@@ -82,4 +82,5 @@ export function removePasskey(which: string): void {
   endTokens(here, new Set(passkeys.map(({ id }) => id)));
   if (file.passkeys.length === passkeys.length && passkeys.length > 0)
     process.stdout.write('It was the last passkey. To add one: sudo agent3 console link\n');
+  if (passkeys.length > 0) (await import('./fleet-keys.ts')).noteServers(here);
 }

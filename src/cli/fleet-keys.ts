@@ -7,9 +7,11 @@ import {
   readKeyChain,
   writeKeyChain,
 } from '../fleet/key-chain.ts';
-import { whileLocked } from '../fleet/roots-file.ts';
+import { FleetFileFault, whileLocked } from '../fleet/roots-file.ts';
+import { PATHS } from '../install/layout.ts';
 import { visibleLine } from '../lib/visible.ts';
-import { consoleHere, pinnedHere } from './console-here.ts';
+import { processEnvironment } from '../settings/environment.ts';
+import { type ConsoleHere, consoleHere, pinnedHere } from './console-here.ts';
 
 /** What servers know of the passkeys of this hub's console. */
 export interface KnownKeys {
@@ -29,7 +31,7 @@ export function keysForServers(directory: string): KnownKeys | undefined {
   return whileLocked(keyChainPath(directory), () => {
     const chain = readKeyChain(directory);
     const known = chain === undefined ? undefined : latestList(chain);
-    if (now === undefined) return known && { list: known, isBehind: true };
+    if (now === undefined) return undefined;
     if (known !== undefined && canSign(known, now)) return { list: known, isBehind: !isSame(known, now) };
     const first = { count: known === undefined ? 0 : known.count + 1, ...now };
     writeKeyChain(directory, { version: 1, first, links: [] } satisfies KeyChain);
@@ -38,9 +40,32 @@ export function keysForServers(directory: string): KnownKeys | undefined {
 }
 
 /** What to know where servers know other passkeys than the console has. */
-export function describeUnsigned({ list }: KnownKeys): string {
+export function describeUnsigned({ list }: Pick<KnownKeys, 'list'>): string {
   const names = list.passkeys.map(({ name }) => visibleLine(name)).join(', ');
-  return `the servers know other passkeys than the console has: ${names}. To sign the change: open the console with one of them`;
+  return `the servers of the fleet accept these passkeys until they know the change: ${names}. To sign it, open the console with one of them`;
+}
+
+/** After root has changed the passkeys of the console, says what that means for the servers of the fleet. */
+export function noteServers(here: ConsoleHere): void {
+  const note = describeChange(here);
+  if (note !== undefined) process.stdout.write(`Note: ${note}\n`);
+}
+
+/** Undefined: this is no hub, or servers know the same. */
+function describeChange(here: ConsoleHere): string | undefined {
+  const directory = processEnvironment()['AGENT3_FLEET_DIR'] || (here.isInstalled ? PATHS.fleet : undefined);
+  try {
+    const chain = directory === undefined ? undefined : readKeyChain(directory);
+    const now = pinnedHere(here);
+    if (chain === undefined || now === undefined) return undefined;
+    const list = latestList(chain);
+    if (isSame(list, now)) return undefined;
+    if (canSign(list, now)) return describeUnsigned({ list });
+    return 'the servers of the fleet know no passkey that is left, so nobody can sign this change for them. For their root: sudo agent3 fleet passkeys, and on each server: sudo agent3 join --passkeys';
+  } catch (error) {
+    if (error instanceof FleetFileFault) return error.message;
+    throw error;
+  }
 }
 
 export function listOf({

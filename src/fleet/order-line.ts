@@ -1,7 +1,7 @@
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { hubCertificate } from './certificate.ts';
 import { HubLink, type LinkDeps } from './hub-link.ts';
-import { readInventory, type ServerRecord } from './inventory.ts';
+import { readInventory } from './inventory.ts';
 import { KnownServer } from './known-server.ts';
 import { answerSubject } from './nats-config.ts';
 import { NO_SERVER, type OrderOutcome, sendOrder } from './orders.ts';
@@ -25,11 +25,8 @@ export class OrderLine {
   async send(key: string, file: unknown): Promise<OrderOutcome> {
     this.#underWay++;
     try {
-      const { hub, servers } = readInventory(this.deps.directory);
-      const record = servers.find((one) => one.key === key);
-      if (record === undefined) return NO_SERVER;
-      this.#open ??= new OpenLine(this.deps, hub.local_url ?? hub.url);
-      return await this.#open.send(record, file);
+      this.#open ??= new OpenLine(this.deps);
+      return await this.#open.send(key, file);
     } finally {
       if (--this.#underWay === 0) {
         this.#open?.[Symbol.dispose]();
@@ -42,29 +39,35 @@ export class OrderLine {
 class OpenLine implements Disposable {
   readonly #link: HubLink;
   readonly #connected = new OneShotEvent();
-  readonly #servers = new Map<string, KnownServer>();
+  /** By key. */
+  readonly #servers: ReadonlyMap<string, KnownServer>;
+  readonly #listened = new Set<KnownServer>();
 
-  constructor({ directory, key, logger }: LineDeps, url: string) {
+  /** Throws `FleetFileFault`. */
+  constructor({ directory, key, logger }: LineDeps) {
+    const { hub, servers } = readInventory(directory);
+    this.#servers = new Map(servers.map((record) => [record.key, new KnownServer(record)]));
+    const url = hub.local_url ?? hub.url;
     this.#link = new HubLink({ url, certificate: hubCertificate(directory), key, logger });
     void this.#link.start(() => this.#connected.fire());
   }
 
-  async send(record: ServerRecord, file: unknown): Promise<OrderOutcome> {
+  async send(key: string, file: unknown): Promise<OrderOutcome> {
+    const server = this.#servers.get(key);
+    if (server === undefined) return NO_SERVER;
     if (!(await Deadline.after(CONNECT_SECONDS).waitFor(this.#connected)))
       return { state: 'refused', why: 'nothing was done: NATS cannot be reached: systemctl status agent3-nats' };
-    return sendOrder(this.#link, this.#listen(record), file);
+    this.#listen(server);
+    return sendOrder(this.#link, server, file);
   }
 
   [Symbol.dispose](): void {
     this.#link[Symbol.dispose]();
   }
 
-  #listen(record: ServerRecord): KnownServer {
-    const known = this.#servers.get(record.key);
-    if (known !== undefined) return known;
-    const server = new KnownServer(record);
-    this.#servers.set(record.key, server);
-    this.#link.listen(answerSubject(record.key), (message) => this.#link.take(server, message.data));
-    return server;
+  #listen(server: KnownServer): void {
+    if (this.#listened.has(server)) return;
+    this.#listened.add(server);
+    this.#link.listen(answerSubject(server.key), (message) => this.#link.take(server, message.data));
   }
 }

@@ -22,3 +22,9 @@ test('the server of the console loads nothing of the agent', () => {
   for (const own of ['inbox', 'view', 'agent-door', 'wire-server', 'page-files', 'push/pushes', 'push/seal'])
     expect(modules).not.toContain(`console/${own}.ts`);
 });
+
+test('what root freezes with loads nothing of the fleet', () => {
+  const modules = [...loadedWith(join(SOURCE, 'cli/console-obey.ts'))].map((path) => relative(SOURCE, path));
+  expect(modules).toContain('console/passed-on.ts');
+  expect(modules.filter((path) => path.startsWith('fleet/'))).toEqual([]);
+});

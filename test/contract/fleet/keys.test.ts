@@ -60,7 +60,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the passkeys of the hub's console, a
 
   test('change by what a passkey that servers know has signed, in order, and as root has pinned it', async () => {
     await files.pin(tablet);
-    expect((await passkeys()).stderr).toContain('the servers know other passkeys than the console has');
+    expect((await passkeys()).stderr).toContain('accept these passkeys until they know the change: Pixel 9.');
     const link = await linkAfter(first, [phone, tablet]);
     expect(await obeyed(link)).toMatchObject(refused('needs the signature'));
     expect(await obeyed({ ...link, id: crypto.randomUUID() }, tablet)).toMatchObject(
@@ -110,6 +110,8 @@ describe.skipIf(process.geteuid?.() !== 0)("the passkeys of the hub's console, a
   });
 
   test('begin anew where none of them is left', async () => {
+    const { stdout: note } = await agent3(['console', 'remove', (await tablet.passkey()).fingerprint], env());
+    expect(note).toContain('the servers of the fleet know no passkey that is left');
     await files.pinOnly(phone);
     const { stdout, stderr } = await passkeys();
     expect([stderr, JSON.parse(stdout)]).toMatchObject(['', { count: 3, passkeys: [await phone.passkey()] }]);
