@@ -13,6 +13,9 @@ const MOST_KEPT_CHARS = 67_108_864;
 const KEPT_MS = 3_600_000;
 const RETRY_SECONDS = 30;
 
+/** Plans that are listed at once, the oldest first, and names of servers of each: what the console shows has to fit. */
+const MOST_PLANS = 32;
+const SHOWN_NAMES = 20;
 /** Characters that are shown of a command, and of the output of a canary. */
 const SHOWN_CHARS = 300;
 const CANARY_CHARS = 65_536;
@@ -53,7 +56,7 @@ export class Runs {
 
   /** The plans that servers wait for. */
   plans(): WaitingPlan[] {
-    return [...this.#runs.values()].flatMap(({ run }) => planOf(run));
+    return [...this.#runs.values()].flatMap(({ run }) => planOf(run)).slice(0, MOST_PLANS);
   }
 
   /** All of a plan that waits, with what its canary wrote; undefined where there is none of this run. */
@@ -108,7 +111,7 @@ function planOf({ approval, id: run, principal }: Run): WaitingPlan[] {
   if (approval === undefined || approval.waiting.length === 0) return [];
   const { plan, digest, askedAt: asked_at, waiting, decided, refusals } = approval;
   const cmd = String(plan.args['cmd']).slice(0, SHOWN_CHARS).toWellFormed();
-  const servers = foldNames(plan.servers.map(({ name }) => name));
+  const servers = foldNames(plan.servers.map(({ name }) => name)).slice(0, SHOWN_NAMES);
   return [
     {
       ...{ run, plan: digest, asked_at, token: principal, cmd, servers, count: plan.servers.length },

@@ -88,12 +88,17 @@ class Asking {
   readonly killed: string[] = [];
   readonly orders: string[] = [];
   readonly #done = new Map<string, OneShotEvent>();
-  readonly runs = new Runs();
   readonly run: Run;
   /** Servers that orders do not reach. */
   readonly away = new Set<string>();
 
-  constructor(names: readonly string[], batches: readonly number[], parallel = 16, asks = (_: string) => true) {
+  constructor(
+    names: readonly string[],
+    batches: readonly number[],
+    parallel = 16,
+    asks = (_: string) => true,
+    readonly runs = new Runs(),
+  ) {
     const servers = names.map((name) => ({ name, tag: name, key: keyOf(name), labels: {} }) as unknown as FleetServer);
     const call: CallOne = async ({ name }, op, _args, plan): Promise<Answer> => {
       if (op === 'kill_session') {
@@ -114,7 +119,8 @@ class Asking {
       return { state: 'done' };
     };
     this.run = new Run(
-      'reports#1a2b3c4d',
+      // A token has 8 runs at most.
+      `reports#${Math.random()}`,
       { servers, args: { ...PLAN.args }, parallel, batches, maxFailures: 0 },
       call,
       (run, rest) =>
@@ -175,6 +181,17 @@ describe('a run', () => {
     const one = new Asking(['web1'], [1], 16, () => false);
     await one.finished();
     expect(one.calls).toEqual([{ name: 'web1', plan: undefined }]);
+  });
+
+  test('is one of at most 32 that are listed, with 20 names: what the console shows has to fit', async () => {
+    const letters = Array.from({ length: 26 }, (_, at) => String.fromCharCode(97 + at));
+    const asking = new Asking(letters, [26]);
+    await asking.waiting(...letters.slice(0, 16));
+    expect(asking.runs.plans()).toMatchObject([{ servers: letters.slice(0, 20), count: 26 }]);
+    const others = Array.from({ length: 40 }, () => new Asking(['web1', 'web2'], [2], 2, undefined, asking.runs));
+    for (const other of others) await other.waiting('web1', 'web2');
+    expect(asking.runs.plans()).toHaveLength(32);
+    for (const one of [asking, ...others]) one.run.cancel();
   });
 
   test('that was denied begins nothing more', async () => {

@@ -101,7 +101,7 @@ function Body({ item, read: { plan, canary }, texts, onRead }: BodyProps) {
   const notes = useMemo(() => notesOnTexts(texts.map(({ text }) => text)), [texts]);
   const text = words.plan;
   const names = foldNames(plan.servers.map(({ name }) => visibleLine(name))).join(', ');
-  const isPart = item.waiting.join() !== item.servers.join();
+  const isPart = item.waiting.join() !== foldNames(plan.servers.map(({ name }) => name)).join();
   return (
     <>
       {texts.map((one) => (
