@@ -46,6 +46,9 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'audit',
   'secrets',
   // What owners and clients use.
+  'access',
+  'cli',
+  'client',
 ];
 
 /** What is wrong in the prose of a document, a line each: long lines, long sentences, phrases to avoid. */

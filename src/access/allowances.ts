@@ -122,7 +122,7 @@ export class Allowances {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Ends an allowance. Returns false when there is none. */
+  /** Ends an allowance. Returns false without one. */
   end(id: string, why: string): boolean {
     const entry = this.#entries.get(id);
     if (entry === undefined) return false;

@@ -14,8 +14,8 @@ export class HubAccess {
   /** Tokens that have ended, as the hub reported. */
   readonly #ended = new Set<string>();
 
-  /** `ceiling` returns the profile that the owner chose when this server joined; undefined when it has left. */
-  constructor(private readonly ceiling: () => string | undefined) {}
+  /** `ceilingName` returns the profile that the owner chose when this server joined; undefined when it has left. */
+  constructor(private readonly ceilingName: () => string | undefined) {}
 
   /** Returns the principal of a token of the hub. Its latest request sets what it may do, also for what still waits. */
   admit(token: string, reach: Reach): string {
@@ -39,7 +39,7 @@ export class HubAccess {
 
   /** Returns the profile of a principal; undefined when it is not a token of the hub, has ended, or this server has left the hub. */
   profileOf(principal: string): string | undefined {
-    return principal.startsWith(PREFIX) && !this.#ended.has(principal) ? this.ceiling() : undefined;
+    return principal.startsWith(PREFIX) && !this.#ended.has(principal) ? this.ceilingName() : undefined;
   }
 
   /** Returns the part of that profile that a principal may use. */

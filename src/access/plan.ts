@@ -28,7 +28,7 @@ export interface SignedPlan {
 
 /** A call or a command that may be a part of a plan. */
 export interface MayBePlanned {
-  /** Returns its plan, if a person is asked about it; undefined: there is none. Throws `Conflict` if it is no part of it. */
+  /** Returns its plan, if a person is asked about it; undefined without one. Throws `Conflict` if it is no part of it. */
   readonly plan?: () => SignedPlan | undefined;
 }
 

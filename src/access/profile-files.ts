@@ -52,7 +52,7 @@ export function readProfiles(
   return { profiles, faulty };
 }
 
-/** Reads a trusted file: write access to a profile gives everything that it allows. */
+/** Reads a trusted file: write access to a profile is access to everything that it allows. */
 function readTrusted(path: string, faultAt: FaultAt, own: number | undefined): Profile | readonly string[] {
   try {
     const fault = ownerFault(path, own) ?? faultAt(path);

@@ -134,9 +134,9 @@ const OWN_MODE = 0o600;
 export function writeTokens(path: string, tokens: readonly TokenRecord[], group?: number, orderedAt?: number): void {
   const there = statSync(path, { throwIfNoEntry: false });
   const mode = group !== undefined ? 0o640 : there === undefined ? OWN_MODE : there.mode & 0o777;
-  const beside = `${path}.new`;
+  const temporary = `${path}.new`;
   try {
-    const fd = openSync(beside, 'w', OWN_MODE);
+    const fd = openSync(temporary, 'w', OWN_MODE);
     try {
       writeSync(fd, `${JSON.stringify({ version: 1, tokens, ordered_at: orderedAt }, null, 2)}\n`);
       fchmodSync(fd, mode);
@@ -144,9 +144,9 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
     } finally {
       closeSync(fd);
     }
-    if (group !== undefined) chownSync(beside, 0, group);
-    else if (there !== undefined) chownSync(beside, there.uid, there.gid);
-    renameSync(beside, path);
+    if (group !== undefined) chownSync(temporary, 0, group);
+    else if (there !== undefined) chownSync(temporary, there.uid, there.gid);
+    renameSync(temporary, path);
     // Synced, so that a power loss neither loses a new token nor brings back a revoked one.
     syncDirectory(dirname(path));
   } catch (error) {

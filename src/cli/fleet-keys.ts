@@ -23,7 +23,7 @@ export interface KnownKeys {
 
 /**
  * The passkeys that a server is given now; undefined: the console has none. Without a chain, one begins with what the
- * console has. It begins anew where none of the passkeys that servers know is there to sign the change. Throws `FleetFileFault`.
+ * console has. It begins again where none of the passkeys that servers know is there to sign the change. Throws `FleetFileFault`.
  */
 export function keysForServers(directory: string): KnownKeys | undefined {
   const pinned = pinnedHere(consoleHere());

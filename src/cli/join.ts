@@ -175,7 +175,7 @@ async function leaveHub(options: Pick<JoinOptions, 'file'>): Promise<void> {
   if (membership === undefined) fail(EXIT_FAILURE, 'this server has no hub');
   // The agent notices that the file is gone, and ends its connection.
   rmSync(file);
-  for (const beside of [hubPasskeysPath(file), orderedPath(file)]) rmSync(beside, { force: true });
+  for (const other of [hubPasskeysPath(file), orderedPath(file)]) rmSync(other, { force: true });
   if (isInstalled(file)) {
     setInstalledSettings({ AGENT3_HUB_FILE: '', AGENT3_HUB_KEY: '', AGENT3_HUB_ORDERS_DIR: '' });
     disableHubOrders();
