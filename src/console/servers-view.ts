@@ -34,6 +34,7 @@ const TOGETHER_MS = 100;
 /** So long after the last look of a page the servers are asked no more: a page in the background looks every 15 s. */
 const LINGER_MS = 20_000;
 const READ_SECONDS = 10;
+const MOST_FAULT_CHARS = 300;
 
 /** Servers in one answer. */
 const MOST_SERVERS = 500;
@@ -210,7 +211,8 @@ export class ServersView {
       running: told?.running ?? [],
       more_running: told === undefined ? 0 : Math.max(0, told.counts.running - told.running.length),
       allowances: told?.allowances ?? [],
-      fault: isConnected && told === undefined ? (fault ?? '') : fault,
+      // What a server refuses a question with is its own text.
+      fault: isConnected && told === undefined ? (fault ?? '').slice(0, MOST_FAULT_CHARS) : null,
     };
   }
 }
@@ -229,7 +231,7 @@ function fitted(server: ShownServer, chars: number): ShownServer {
     if (running.length > 0) running = running.slice(Math.ceil(running.length / 2));
     else if (allowances.length > 0) allowances = allowances.slice(0, allowances.length >> 1);
     else if (waiting.length > 0) waiting = waiting.slice(0, waiting.length >> 1);
-    else return one;
+    else return { ...one, labels: {} };
   }
 }
 

@@ -6,7 +6,7 @@ import type { ShownFleet, WatchedFleet } from '../shown-servers.ts';
 import { ApiError, isSignedIn, keepBearer, post } from './api.ts';
 import { stopNotifying } from './notify.ts';
 import { type ReadPlan, readParts, readPlan } from './read-plan.ts';
-import { waitingItems } from './servers.ts';
+import { rememberServers, waitingItems } from './servers.ts';
 
 /** What the views show. */
 export interface Screen {
@@ -107,6 +107,7 @@ export class Desk {
 
   #forget(ended: boolean): void {
     keepBearer(undefined);
+    rememberServers([]);
     this.#followed.clear();
     this.#requests.clear();
     this.#plans.clear();
@@ -194,6 +195,7 @@ export class Desk {
     this.#show({ state, connection: 'ok' });
     this.#forgetRequests();
     if (state.hub !== undefined) void this.#watchFleet();
+    else rememberServers([]);
   }
 
   #forgetRequests(): void {
@@ -213,7 +215,10 @@ export class Desk {
         const watched = await post<WatchedFleet>('servers', question, signal);
         if (!isSignedIn()) break;
         version = watched.version;
-        if (watched.fleet !== undefined) this.#show({ fleet: watched.fleet });
+        if (watched.fleet !== undefined) {
+          rememberServers(watched.fleet.servers);
+          this.#show({ fleet: watched.fleet });
+        }
         this.#forgetRequests();
         await this.#pause(document.hidden ? HIDDEN_MS : FLEET_BREATH_MS);
       } catch {

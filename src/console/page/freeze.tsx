@@ -3,7 +3,7 @@ import { visibleLine } from '../../lib/visible.ts';
 import type { Screen } from './desk.ts';
 import { describeMoment, sentence } from './format.ts';
 import { Fault, type PlacedWish, useOrder, useScreen } from './parts.tsx';
-import { placed } from './servers.ts';
+import { placed, recallServers } from './servers.ts';
 import { words } from './words.ts';
 
 type StopAllWish = { readonly kind: 'stop-all' };
@@ -24,13 +24,13 @@ export function FreezeButton() {
   );
 }
 
-/** The same order to this server and to each of its fleet that is not frozen. */
-function toAll({ state, fleet }: Screen, wish: StopAllWish | FreezeWish): PlacedWish[] {
+/** The same order to this server and to each of its fleet that is not frozen; to all while nothing new is heard of them. */
+function toAll({ state, fleet, connection }: Screen, wish: StopAllWish | FreezeWish): PlacedWish[] {
+  const isNew = connection === 'ok';
   const own: PlacedWish = { place: state?.hub && visibleLine(state.hub), wish };
-  const others = (fleet?.servers ?? [])
-    .filter(({ is_frozen }) => !is_frozen)
-    .map(({ name, key }) => ({ place: visibleLine(name), wish: { ...wish, server: key } }));
-  return [...(state?.frozen == null ? [own] : []), ...others];
+  const servers = fleet?.servers.filter(({ is_frozen }) => !(isNew && is_frozen)) ?? recallServers();
+  const others = servers.map(({ name, key }) => ({ place: visibleLine(name), wish: { ...wish, server: key } }));
+  return [...(isNew && state?.frozen != null ? [] : [own]), ...others];
 }
 
 function FreezeDialog({ onClose }: { onClose: () => void }) {
@@ -46,7 +46,7 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
   }, []);
   const close = (): void => dialog.current?.close();
   const { freeze, fleet: text } = words;
-  const servers = fleet?.servers.length ?? 0;
+  const servers = (fleet?.servers ?? recallServers()).length;
   const act = (sent: Promise<boolean>): void => void sent.then((isDone) => isDone && close());
   return (
     <dialog ref={dialog} aria-labelledby="freeze-title" onClose={onClose}>

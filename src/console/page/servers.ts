@@ -1,6 +1,7 @@
 import { visibleLine } from '../../lib/visible.ts';
 import type { State, WaitingRequest } from '../shown.ts';
 import type { ShownFleet, ShownServer } from '../shown-servers.ts';
+import { recall, remember } from './storage.ts';
 
 /** A request that waits, and where. */
 export interface WaitingItem extends WaitingRequest {
@@ -36,8 +37,34 @@ export function waitingItems({ state, fleet }: Known): WaitingItem[] {
   return [...own, ...others].sort((a, b) => a.asked_at - b.asked_at);
 }
 
+/** What is needed to freeze a server. */
+export type NamedServer = Pick<ShownServer, 'name' | 'key'>;
+
+const KEPT = 'agent3-servers';
+
+/** Keeps which servers there are on this device: they can be frozen while the agent of the hub says nothing. */
+export function rememberServers(servers: readonly NamedServer[]): void {
+  const text = JSON.stringify(servers.map(({ name, key }) => ({ name, key })));
+  if (text !== recall(KEPT)) remember(KEPT, servers.length === 0 ? undefined : text);
+}
+
+/** The servers that this device knew last. */
+export function recallServers(): readonly NamedServer[] {
+  try {
+    const kept: unknown = JSON.parse(recall(KEPT) ?? '[]');
+    return Array.isArray(kept) ? kept.filter(isNamed) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isNamed(value: unknown): value is NamedServer {
+  const { name, key } = (value ?? {}) as Partial<Record<keyof NamedServer, unknown>>;
+  return typeof name === 'string' && typeof key === 'string';
+}
+
 /** How a server is called in the requests of its fleet: its name, and 8 letters of its key. */
-export function fullName({ name, key }: Pick<ShownServer, 'name' | 'key'>): string {
+export function fullName({ name, key }: NamedServer): string {
   return `${name}@${key.slice(2, 10).toLowerCase()}`;
 }
 

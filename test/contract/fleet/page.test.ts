@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
 import { type PasskeysFile, writePasskeys } from '../../../src/console/passkeys.ts';
@@ -184,5 +184,21 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     await phone.showsNot('Your servers do not know');
     const { links } = JSON.parse(readFileSync(join(nats.directory, 'keys.json'), 'utf8'));
     expect(links).toMatchObject([{ order: { kind: 'keys', count: 1, passkeys: [{}, { id: other.id }] } }]);
+  });
+
+  test('orders root to freeze all, also when it is loaded while the agent of the hub is dead', async () => {
+    await host.agent.kill9();
+    await phone.page.reload();
+    await phone.shows('The agent does not answer');
+    await phone.press('Freeze');
+    await phone.press('Freeze all now');
+    const orders = join(host.console.directory, 'root-orders');
+    const left = await eventually('an order for each', () => {
+      const files = readdirSync(orders).filter((name) => name.endsWith('.json'));
+      return files.length === 4 && files.map((name) => JSON.parse(readFileSync(join(orders, name), 'utf8')).order);
+    });
+    expect(left.map(({ kind }) => kind)).toEqual(Array(4).fill('freeze'));
+    const keys = ['web1', 'web2', 'web3'].map((name) => nats.keyOf(name).publicKey);
+    expect(new Set(left.map(({ server }) => server))).toEqual(new Set([undefined, ...keys]));
   });
 });
