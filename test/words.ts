@@ -49,6 +49,7 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'access',
   'cli',
   'client',
+  'install',
 ];
 
 /** What is wrong in the prose of a document, a line each: long lines, long sentences, phrases to avoid. */

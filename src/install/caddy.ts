@@ -10,7 +10,7 @@ import { fill } from './plan.ts';
 /** A site of the installer's. */
 export type SitePath = typeof PATHS.caddySite | typeof PATHS.consoleSite;
 
-/** Proxies that are believed once Caddy stands in front. */
+/** Trusted proxies when Caddy is in front. */
 export const LOOPBACK_PROXIES = '127.0.0.1,::1';
 
 const importLine = (site: SitePath): string => `import ${site}`;
@@ -20,7 +20,7 @@ const ACCESS = { mode: 0o644 } as const;
 /** A host name as Caddy takes it for a site. */
 const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/i;
 
-/** Throws `InstallFault` when the domain is none, or Caddy is not there. */
+/** Throws `InstallFault` when the domain is invalid, or Caddy is not installed. */
 export function requireCaddy(domain: string, option: '--domain' | '--console-domain'): void {
   if (!DOMAIN.test(domain)) {
     throw new InstallFault(`${JSON.stringify(domain)} is no host name; ${option} takes one such as agent.example.org`);

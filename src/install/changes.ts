@@ -24,7 +24,7 @@ import { mustRun, systemIds, userExists } from './machine.ts';
 /** Whom a file belongs to, and who may do what. */
 export interface Access {
   readonly mode: number;
-  /** By name; undefined: whoever runs the installer, root. */
+  /** By name; undefined: the user that runs the installer, root. */
   readonly owner?: string | undefined;
   readonly group?: string | undefined;
 }
@@ -82,23 +82,23 @@ export class Changes {
     this.#setAccess(target, access, constants.O_DIRECTORY);
   }
 
-  /** Writes a file: beside it, then renamed, so that a reader sees the old one or the new one. */
+  /** Writes a file: to a temporary name, then renamed, so that a reader sees the old one or the new one. */
   file(path: string, content: string | Uint8Array, access: Access, shown = String(content)): void {
     const target = this.#place(path);
     if (hasContent(target, content) && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}`);
     if (this.dryRun) this.print(indent(shown.slice(0, SHOWN_MAX_CHARS)));
-    else this.#put(target, access, (beside) => writeFileSync(beside, content, { mode: access.mode }));
+    else this.#put(target, access, (temporary) => writeFileSync(temporary, content, { mode: access.mode }));
   }
 
-  /** Copies the executable into its place by rename: one that runs goes on with the old file. */
+  /** Replaces the executable by rename: a running process keeps the old file. */
   executable(path: string, source: string, access: Access): void {
     const target = this.#place(path);
     if (existsSync(target) && sameContent(target, source) && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}, a copy of ${source}`);
-    if (!this.dryRun) this.#put(target, access, (beside) => copyFileSync(source, beside));
+    if (!this.dryRun) this.#put(target, access, (temporary) => copyFileSync(source, temporary));
   }
 
   /** Lets a group read a file that is closed to others; its owner, and what others may do, stay. */
@@ -193,18 +193,18 @@ export class Changes {
   }
 
   /** Puts what `write` makes into the place of `target`, and keeps what was there until the installation is over. */
-  #put(target: string, access: Access, write: (beside: string) => void): void {
-    const beside = `${target}.agent3-new`;
+  #put(target: string, access: Access, write: (temporary: string) => void): void {
+    const temporary = `${target}.agent3-new`;
     // A link that an image has there would lead the write elsewhere.
-    rmSync(beside, { force: true });
+    rmSync(temporary, { force: true });
     try {
-      write(beside);
-      this.#setAccess(beside, access);
+      write(temporary);
+      this.#setAccess(temporary, access);
       const backup = this.#backup(target);
-      renameSync(beside, target);
+      renameSync(temporary, target);
       this.#undo.push(() => (backup === undefined ? rmSync(target, { force: true }) : backup()));
     } catch (error) {
-      rmSync(beside, { force: true });
+      rmSync(temporary, { force: true });
       throw error;
     }
   }
@@ -219,12 +219,12 @@ export class Changes {
   #backup(target: string): (() => void) | undefined {
     const there = lstatSync(target, { throwIfNoEntry: false });
     if (there === undefined) return undefined;
-    const beside = `${target}.agent3-old`;
-    rmSync(beside, { force: true });
+    const temporary = `${target}.agent3-old`;
+    rmSync(temporary, { force: true });
     // A second name for the old file costs no space; it is replaced by rename, never written to.
-    linkSync(target, beside);
-    this.#backups.push(beside);
-    return () => renameSync(beside, target);
+    linkSync(target, temporary);
+    this.#backups.push(temporary);
+    return () => renameSync(temporary, target);
   }
 
   /** The installation is good: what was kept for the way back goes. */

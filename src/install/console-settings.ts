@@ -13,7 +13,7 @@ export interface ConsoleOptions {
   readonly consoleDomain?: string | false | undefined;
 }
 
-/** Where Caddy serves the console beside the agent: a port of its own makes it an origin of its own. */
+/** The port of the console at Caddy: with its own port it has its own origin. */
 export const CONSOLE_PORT = 8443;
 /** Without Caddy: through `ssh -L`, for which browsers allow passkeys as well. */
 const LOCAL_URL = `http://localhost:${CONSOLE_PORT}`;
@@ -67,7 +67,7 @@ export function consoleSettings(
   });
 }
 
-/** What is pinned in a file of passkeys; undefined where there is none, or none that is used, which the doctor tells. */
+/** Returns what is pinned in a file of passkeys; undefined without any, or if unusable, which doctor reports. */
 export function pinnedPasskeys(path: string): { readonly origin: string; readonly count: number } | undefined {
   try {
     const file = readPasskeys(path, process.geteuid?.());

@@ -18,7 +18,7 @@ export function putConsoleSettings(situation: Situation): void {
     url: input.console ?? '',
     before: manifest?.console,
     asked: [options.domain, options.consoleDomain].some((asked) => asked !== undefined),
-    // Whoever has an image would have the key of every machine that is made from it.
+    // In an image, every machine that is made from it would have the same key.
     key: () => (isStaged(options) ? '' : newToken()),
   });
   const origin = parseEnvFile(text)['AGENT3_CONSOLE_ORIGIN'];
@@ -37,8 +37,8 @@ export function putConsoleSettings(situation: Situation): void {
 }
 
 /**
- * Writes the page's files, which the executable has inside. One that somebody changed is replaced: the page shows what is
- * signed. Gives each path with its SHA-256, for the manifest.
+ * Writes the page's files, which the executable contains. A file that somebody changed is replaced: the page shows what
+ * is signed. Returns each path with its SHA-256, for the manifest.
  */
 export function putPage(changes: Changes): Record<string, string> {
   const sums: Record<string, string> = {};

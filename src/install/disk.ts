@@ -45,7 +45,7 @@ function isLink(path: string): boolean {
   }
 }
 
-/** Gives a file to a group, with a mode. */
+/** Sets the group and the mode of a file. */
 export function setGroup(target: string, gid: number, mode: number): void {
   chownSync(target, -1, gid);
   chmodSync(target, mode & 0o7777);

@@ -8,7 +8,7 @@ import { InstallFault, mustRun, systemIds } from './machine.ts';
 import { serviceState } from './service.ts';
 
 const NATS_SERVER = '/usr/sbin/nats-server';
-/** The unit gives it the directory. */
+/** The unit creates its directory. */
 export const NATS_PID_FILE = '/run/agent3-nats/nats.pid';
 /** The unit of Debian's package: it would listen to everybody, and is kept from starting. */
 const OTHER_UNIT = 'nats-server.service';
@@ -56,12 +56,12 @@ export function startNats(): void {
 /** Changes settings of the installed service; an empty value switches one off. Throws the system's error. */
 export function setInstalledSettings(changes: Readonly<Record<string, string>>): void {
   const text = changeSettings(readFileSync(PATHS.settings, 'utf8'), changes);
-  const beside = `${PATHS.settings}.new`;
-  writeFileSync(beside, text, { mode: 0o600 });
-  mustRun(['mv', '-f', beside, PATHS.settings]);
+  const temporary = `${PATHS.settings}.new`;
+  writeFileSync(temporary, text, { mode: 0o600 });
+  mustRun(['mv', '-f', temporary, PATHS.settings]);
 }
 
-/** Restarts the agent, unless that would end commands: gives how many then. Throws `InstallFault`. */
+/** Restarts the agent, unless that would end commands: then returns how many. Throws `InstallFault`. */
 export function restartAgent(): number {
   const { waitedFor, isActive } = serviceState();
   if (!isActive || waitedFor > 0) return waitedFor;

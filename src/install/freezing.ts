@@ -21,7 +21,7 @@ import { InstallFault, readText } from './machine.ts';
 /** The agent sees the file at once; one that is busy gets a moment, and one that hangs holds nothing up. */
 const SEEN_SECONDS = 1;
 const LOOK_MS = 20;
-/** systemd answers when every process stands still; a fork bomb takes it a while. */
+/** systemd answers when every process is stopped; with a fork bomb that takes a while. */
 const SYSTEMD_SECONDS = 30;
 
 const FREEZER = `/sys/fs/cgroup/${SLICE}/${COMMANDS}/cgroup.freeze`;
@@ -37,7 +37,7 @@ export interface FreezeResult {
   readonly unwritten?: string;
 }
 
-/** Has systemd stop every command; gives why it did not. */
+/** Makes systemd stop every command; returns why it did not. */
 type Hold = () => string | undefined;
 
 /** Who decides, and where decisions are left. */
@@ -89,7 +89,8 @@ export async function freezeServer(
 function holdOf({ decisions }: FreezeTarget): Hold | undefined {
   if (decisions !== PATHS.approvals || !hasSystemd()) return undefined;
   return () => {
-    // At once: systemctl takes a while to start, and longer to hear that every process stands still. systemd sees it too.
+    // At once: systemctl takes a while to start, and longer to wait until every process is stopped. systemd sees it
+    // too.
     setFreezer('1');
     const { code, stderr } = runCommand(['systemctl', 'freeze', COMMANDS], SYSTEMD_SECONDS);
     // On a machine that hardly moves, systemctl gives up; the kernel does not.
@@ -101,10 +102,13 @@ function holdOf({ decisions }: FreezeTarget): Hold | undefined {
 export function describeUnwritten({ unwritten, wasBefore }: FreezeResult): string | undefined {
   if (unwritten === undefined) return undefined;
   if (wasBefore) return `the server is frozen already, but ${unwritten}: a thaw that was signed before counts`;
-  return `systemd holds what runs, but ${unwritten}. So the agent refuses nothing, and may not answer from its next command on, which stands still too. A restart of the machine ends this freeze. Make room, then run: sudo agent3 freeze`;
+  return `systemd holds what runs, but ${unwritten}. So the agent refuses nothing, and may not answer from its next command on, which is stopped too. A restart of the machine ends this freeze. Make room, then run: sudo agent3 freeze`;
 }
 
-/** Lets everything go on; `signed` is what proves whose order it was. Run by root. Throws as `freezeServer` does, and where systemd does not thaw; undefined where nothing was frozen. */
+/**
+ * Continues everything; `signed` proves whose order it was. Run by root. Throws as `freezeServer`, and if systemd does
+ * not thaw; undefined if nothing was frozen.
+ */
 export function thawServer({ decisions, by }: FreezeTarget, signed?: object): FreezeEntry | undefined {
   const freezes = requireTrusted(decisions);
   const current = currentFreeze(freezes);
@@ -132,7 +136,7 @@ function isFreezerOn(): boolean {
   return readText(FREEZER)?.trim() === '1';
 }
 
-/** Freezes or thaws the cgroup of the commands itself; nothing happens where there is none. */
+/** Freezes or thaws the cgroup of the commands itself; does nothing without one. */
 function setFreezer(value: '0' | '1'): void {
   try {
     if (existsSync(FREEZER)) writeFileSync(FREEZER, value);

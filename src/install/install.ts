@@ -81,7 +81,7 @@ export async function install(options: InstallOptions, print: (line: string) => 
   }
 }
 
-/** Puts every file, directory and the user in their places; gives the new manifest. */
+/** Writes every file and directory, and makes the users; returns the new manifest. */
 function put(situation: Situation): Manifest {
   const { options, changes, manifest, original, settings, input, notes } = situation;
   const files = plannedFiles(input);
@@ -153,7 +153,7 @@ function enableStaged(changes: Changes, input: PlanInput): void {
   for (const { name } of additions(input, 'link')) changes.link(name, `${dirname(PATHS.unit)}/${basename(name)}`);
 }
 
-/** Enables and starts what was put in place; true when the agent runs. A dry run tells the same steps. */
+/** Enables and starts what was installed; true when the agent runs. A dry run reports the same steps. */
 async function run(situation: Situation, before: Service): Promise<boolean> {
   const { options, changes, notes, input, isOff } = situation;
   const wasActive = before.isActive;
@@ -231,7 +231,7 @@ async function letCommandsEnd({ changes, notes, print }: Situation): Promise<voi
   const haveEnded = () => serviceState().waitedFor === 0 || undefined;
   if (await waitFor(haveEnded, COMMANDS_SECONDS, COMMANDS_LOOK_MS)) return;
   notes.push(
-    `${serviceState().waitedFor} commands still ran at the restart: they go on, and their exit codes are lost`,
+    `${serviceState().waitedFor} commands still ran at the restart: they continue, and their exit codes are lost`,
   );
 }
 
@@ -271,7 +271,7 @@ function keepRecordOfLostKey({ options, changes, isNewKey, notes }: Situation, n
     .filter((name) => NAME.test(name))
     .map((name) => `${PATHS.logs}/${name}`);
   changes.directory(place, { mode: 0o700 });
-  // A file that can only be added to cannot be moved either. An agent that runs goes on in it until it is restarted.
+  // An append-only file cannot be moved either. A running agent continues in it until it is restarted.
   const free = `chattr -a ${PATHS.audit} 2>/dev/null`;
   changes.command(['sh', '-c', `${free}; mv ${files.join(' ')} ${place}`], () => {
     runCommand(['sh', '-c', `mv ${place}/* ${PATHS.logs}; chattr +a ${PATHS.audit} 2>/dev/null`]);

@@ -7,7 +7,7 @@ import { BINARY, PACKAGED_BINARY, PATHS } from './layout.ts';
 /** What an installation remembers of itself, in `install.json`. */
 const manifestSchema = Type.Object({
   version: Type.String(),
-  /** Each file it wrote, with the SHA-256 of what it wrote: another sum tells that the owner changed it. */
+  /** Each file it wrote, with the SHA-256 of the content: another sum shows that the owner changed it. */
   files: Type.Record(Type.String(), Type.String()),
   user: Type.String(),
   watchdog: Type.Union([Type.Literal('timer'), Type.Literal('cron'), Type.Literal('none')]),
@@ -22,7 +22,7 @@ const manifestSchema = Type.Object({
 
 export type Manifest = Static<typeof manifestSchema>;
 
-/** The manifest in `path`; undefined when there is none or it was damaged. */
+/** Returns the manifest in `path`; undefined if it is missing or damaged. */
 export function readManifest(path: string): Manifest | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
@@ -84,7 +84,7 @@ export function installedConsoleSettings(): Readonly<Record<string, string | und
   }
 }
 
-/** The key of the audit record of the installed service; undefined where there is none, or only root may read it. */
+/** Returns the key of the audit record of the installed service; undefined without one, or if only root may read it. */
 export function installedAuditKey(): string | undefined {
   return installedSettings()['AGENT3_AUDIT_KEY'] || undefined;
 }

@@ -75,8 +75,9 @@ export interface MachineLimits {
 /** What stays for the rest of the machine; Debian's own services take 60 to 90 MiB on a small server. */
 const RESERVE = { part: 0.25, leastMib: 80, mostMib: 2048 };
 /**
- * With less, one command has not the 122 MiB that `apt-get install git` takes on Debian 12, measured in a cgroup: with 114
- * it was killed. A machine of 256 MB (220 MiB) gives so much, for most of it is cache that the kernel takes back.
+ * With less, one command would not have the 122 MiB that `apt-get install git` takes on Debian 12, measured in a
+ * cgroup: with 114 it was killed. A machine of 256 MB (220 MiB) can spare so much, for most of it is cache that the
+ * kernel reclaims.
  */
 const LEAST_MEMORY_MIB = 196;
 /**
@@ -137,12 +138,14 @@ export function namesIn(directory: string): string[] {
   return existsSync(directory) ? readdirSync(directory) : [];
 }
 
-/** A file's text, or undefined where there is none. */
+/** Returns the text of a file, or undefined if it does not exist. */
 export function readText(path: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
 }
 
-/** The text of a regular file, also where the path was only found in somebody's text; undefined where there is none. */
+/**
+ * Returns the text of a regular file, even if the path comes from somebody's text; undefined if there is no such file.
+ */
 export function readFile(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isFile() === true && stat.size <= MIB ? readFileSync(path, 'utf8') : undefined;

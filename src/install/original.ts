@@ -4,7 +4,7 @@ import { parseEnvFile } from '../../ops/env-file.ts';
 /** What a Python program is started with. */
 const PYTHON = /python|flask|gunicorn|uwsgi|waitress|uvicorn|hypercorn|\.py\b/i;
 
-/** What is taken over from the Flask agent, so that its clients go on with no change. */
+/** What is taken over from the Flask agent, so that its clients continue without a change. */
 export interface Original {
   readonly token: FoundToken | undefined;
   readonly host: string | undefined;
@@ -115,15 +115,17 @@ function scriptOf(command: string, directory: string | undefined, read: Read): s
   return paths.find((path) => read(path) !== undefined) ?? (named === undefined ? undefined : paths[0]);
 }
 
-/** The program, and the modules beside it that it imports. */
+/** Returns the program, with the modules next to it that it imports. */
 function sourceOf(script: string | undefined, read: Read): string {
   const text = script === undefined ? '' : (read(script) ?? '');
   const modules = [...text.matchAll(/^\s*(?:from|import)\s+\.?([A-Za-z_]\w*)/gm)].map(([, name]) => name ?? '');
-  const beside = [...new Set(modules)].map((name) => read(join(dirname(script ?? '/'), `${name}.py`)) ?? '');
-  return [text, ...beside].join('\n');
+  const imported = [...new Set(modules)].map((name) => read(join(dirname(script ?? '/'), `${name}.py`)) ?? '');
+  return [text, ...imported].join('\n');
 }
 
-/** Every value of a directive; a line that ends in a backslash goes on in the next one (systemd.syntax(7)). */
+/**
+ * Returns every value of a directive; a line that ends in a backslash continues in the next one (systemd.syntax(7)).
+ */
 function valuesOf(unit: string, name: string): string[] {
   const lines = unit.replace(/\\\n\s*/g, ' ').split('\n');
   return lines.flatMap((line) => {
@@ -203,7 +205,10 @@ function chosen(candidates: readonly Candidate[]): FoundToken | undefined {
   return { ...first, others: [...new Set(others)] };
 }
 
-/** What stands in a comparison, with its value: a variable that was read or written there, or a setting read in place. */
+/**
+ * Returns the operands of a comparison, with values: a variable that was read or written there, or a setting read in
+ * place.
+ */
 function comparedTokens(values: Values, source: string, read: Read): Candidate[] {
   const variables = new Map([...source.matchAll(ASSIGNED)].map(([, name = '', value = '']) => [name, value]));
   return [...source.matchAll(COMPARED)].flatMap(([text]) => {

@@ -109,7 +109,7 @@ export function survey(options: InstallOptions, print: (line: string) => void): 
     ...wantedUrl(options, manifest, known['AGENT3_PUBLIC_URL']),
     // Made once: another key would not fit the record that is there.
     ...(isNewKey && { AGENT3_AUDIT_KEY: newToken() }),
-    // Whoever has an image would have the key of every machine that is made from it.
+    // In an image, every machine that is made from it would have the same key.
     ...(!known['AGENT3_GRANT_KEY'] && !isStaged(options) && { AGENT3_GRANT_KEY: newToken() }),
     ...(!known['AGENT3_PUSH_KEY'] && !isStaged(options) && { AGENT3_PUSH_KEY: newToken() }),
   });

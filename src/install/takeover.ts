@@ -11,7 +11,7 @@ import { dropInsOf, isStaged, type Situation } from './survey.ts';
 
 const RESTORE = `${PATHS.saved}/restore`;
 
-/** What the original may have been set up with, beside its own directory. */
+/** Files that the original may have been set up with, besides its own directory. */
 export function originalFiles(changes: Changes): string[] {
   const watchdog = [PATHS.watchdogService, PATHS.watchdogTimer, PATHS.watchdogCron];
   const hourly = namesIn(changes.at('/etc/cron.hourly')).map((name) => `/etc/cron.hourly/${name}`);
@@ -68,7 +68,7 @@ export function savedPath(path: string): string {
   return `${PATHS.saved}/${path.replace(/^\/(?:etc\/)?/, '').replaceAll('/', '_')}`;
 }
 
-/** Takes lines out of a table, and keeps them. Gives the commands that put them back. */
+/** Removes lines from a table, and keeps them. Returns the commands that restore them. */
 function removeLines(changes: Changes, jobs: readonly CronLine[]): string[] {
   const [{ of } = { of: { user: 'root' } }] = jobs;
   const text = `${jobs.map(({ line }) => line).join('\n')}\n`;

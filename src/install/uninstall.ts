@@ -31,7 +31,7 @@ export interface UninstallOptions {
   readonly root: string;
 }
 
-/** Takes the service away; settings, sessions and logs stay unless `purge`. Gives how many changes were made. */
+/** Removes the service; settings, sessions and logs stay unless `purge`. Returns how many changes were made. */
 export function uninstall({ purge, dryRun, root }: UninstallOptions, print: (line: string) => void): number {
   if (root === '/' && process.geteuid?.() !== 0 && !dryRun) {
     throw new InstallFault('the installer has to run as root: sudo agent3 uninstall');

@@ -9,7 +9,9 @@ import { entryOf, InstallFault, namesIn, systemIds, userExists } from './machine
 import type { PlanInput } from './plan.ts';
 import { isStaged, type Situation } from './survey.ts';
 
-/** Makes the users that the installation needs, and puts them into their groups. Gives what the manifest keeps of it. */
+/**
+ * Makes the users that the installation needs, and adds them to their groups. Returns what the manifest keeps of that.
+ */
 export function makeUsers(situation: Situation): string[] | undefined {
   const { options, changes, input, manifest, notes } = situation;
   const { user } = input;
@@ -115,8 +117,9 @@ export function homeNow(changes: Changes): Home[] {
 }
 
 /**
- * Gives the user of the agent what another user of it has left, on every run: what is in its home, and the right to read
- * tokens and profiles, which are root's. Owners of those stay: one that is not root's is not trusted, and must not become so.
+ * Passes to the user of the agent what another user of it has left, on every run: its home, and read access to tokens
+ * and profiles, which are root's. The owners of those stay: a file that is not root's is not trusted, and must not
+ * become so.
  */
 export function handOver(
   changes: Changes,

@@ -40,7 +40,7 @@ function settingsFault(): Found | undefined {
   return bad(`${PATHS.consoleSettings}: others can read the key`, repair);
 }
 
-/** Whoever else could write there could give orders in the owner's name. */
+/** Anybody else who could write there could leave orders in the owner's name. */
 function directoryFault({ user, ...manifest }: Manifest): Found | undefined {
   const owner: Owner = { user, group: groupOf(user) };
   for (const { name, access } of additions({ ...manifest, user, staged: false }, 'directory')) {
@@ -88,7 +88,7 @@ function pinned(origin: string): number | Found {
     );
   } catch (error) {
     if (error instanceof ConsoleFault)
-      return bad(error.message, 'mend it, or remove it and pin anew: agent3 console link');
+      return bad(error.message, 'repair it, or remove it and pin again: agent3 console link');
     throw error;
   }
 }

@@ -60,7 +60,7 @@ async function profilesFault(
   return { ...first, what: `${names.join(', ')}: ${first.what}` };
 }
 
-/** What `look` has here. Whoever has no bubblewrap can do without it. */
+/** Reports what `look` has here. A server without bubblewrap works without it. */
 export async function lookFinding(own: string): Promise<Found> {
   const profile = { ...lookProfile(BUILT_IN.full), name: 'look' };
   const fault = (await machineFaults([profile], own)).get('look');

@@ -126,12 +126,12 @@ const CONFINING = new RegExp(
   ].join('|')})=`,
 );
 
-/** What a unit forbids to its processes, in its order: `NAME=VALUE`, from the text that `systemctl cat` gives. */
+/** Returns what a unit forbids to its processes, in order: `NAME=VALUE`, from the output of `systemctl cat`. */
 export function confiningSettings(unit: string): string[] {
   return serviceLines(unit).filter((line) => CONFINING.test(line));
 }
 
-/** The settings in the sections [Service] of the text that `systemctl cat` gives, in its order: `NAME=VALUE`. */
+/** Returns the settings in the sections [Service] of the output of `systemctl cat`, in order: `NAME=VALUE`. */
 export function serviceLines(unit: string): string[] {
   let section = '';
   return unit

@@ -171,8 +171,8 @@ export function startFinding(manifest: Manifest): Found {
 }
 
 /**
- * The lines of a unit, from the text that `systemctl cat` gives, that start a program as the unit's user, but for
- * `binary`. A line without a value takes back those before it (systemd.service(5)).
+ * Returns the lines of a unit, from the output of `systemctl cat`, that start a program as the unit's user, except for
+ * `binary`. A line without a value resets those before it (systemd.service(5)).
  */
 export function exposingLines(unit: string, binary: string): string[] {
   const found = new Map<string, string[]>();

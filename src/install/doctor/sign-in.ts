@@ -17,7 +17,7 @@ export type Send = (path: string, init?: RequestInit) => Promise<Response>;
 const CHATS = ['https://chatgpt.com', 'https://claude.ai'];
 const RESTART = 'systemctl restart agent3; when that does not help: agent3 install';
 const PROXY =
-  'what stands in front of the agent has to pass every path and every header on, /.well-known/ and WWW-Authenticate as well';
+  'the proxy in front of the agent has to pass every path and every header on, /.well-known/ and WWW-Authenticate as well';
 
 /** Plays the sign-in of a chat against the public URL, up to the page on which the owner enters a code. */
 export async function signInFinding(

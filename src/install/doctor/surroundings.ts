@@ -121,7 +121,7 @@ export function logrotateFinding(): Found {
 const HANDSHAKE_MS = 10_000;
 /** Caddy renews a month before the end; less than this means that it could not. */
 const LEAST_DAYS = 14;
-/** Caddy's internal authority gives certificates for 12 hours: for them, hours are enough. */
+/** Caddy's internal authority issues certificates for 12 hours: for them, hours are enough. */
 const SHORT_LIVED_DAYS = 7;
 
 /** The certificate that a client of `domain` is shown. */
