@@ -14,7 +14,7 @@ import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
 import type { NumberedList } from './key-chain.ts';
 import { type PublicKey, type SigningKey, tagOf } from './keys.ts';
-import { KeysCourier } from './keys-courier.ts';
+import { KeysCourier, type KeysTrail } from './keys-courier.ts';
 import { KnownServer } from './known-server.ts';
 import type { Msg } from './nats.ts';
 import { NO_SERVER, type OrderOutcome, sendOrder } from './orders.ts';
@@ -28,6 +28,7 @@ export interface HubDeps {
   readonly key: SigningKey;
   readonly logger: Logger;
   readonly access: EndedTokensDeps['access'];
+  readonly trail: KeysTrail;
 }
 
 const MAX_CHARS = 600_000;
@@ -54,7 +55,7 @@ export class Hub implements FleetDoor, Disposable {
 
   /** Throws `FleetFileFault` where the inventory cannot be used. */
   constructor(private readonly deps: HubDeps) {
-    const { directory, certificate, key, logger, access } = deps;
+    const { directory, certificate, key, logger, access, trail } = deps;
     this.#ended = new EndedTokens({ access, tell: (server, principal) => this.#tellEnd(server, principal) });
     this.#inventory = new WatchedFile(
       inventoryPath(directory),
@@ -65,7 +66,7 @@ export class Hub implements FleetDoor, Disposable {
     const { url, local_url = url } = this.#inventory.value.hub;
     this.#link = new HubLink({ url: local_url, certificate, key, logger });
     this.#courier = new KeysCourier({
-      ...{ directory, logger },
+      ...{ directory, logger, trail },
       send: (server, link) => sendOrder(this.#link, server, link),
       changed: () => {
         for (const server of this.#servers.values()) this.#bringKeys(server);
@@ -76,6 +77,7 @@ export class Hub implements FleetDoor, Disposable {
 
   /** Connects, and stays connected until it is disposed of, when this resolves. */
   async start(): Promise<void> {
+    this.#courier.note();
     await this.#link.start(() => {
       this.deps.logger.info({ servers: this.#servers.size }, 'connected to NATS: servers can be called');
       for (const server of this.#servers.values()) this.#listen(server);

@@ -1,3 +1,5 @@
+import { describeSigner } from '../console/order-rules.ts';
+import type { Signature } from '../console/passkeys.ts';
 import type { Logger } from '../lib/logger.ts';
 import {
   type KeyChain,
@@ -12,12 +14,18 @@ import type { KnownServer } from './known-server.ts';
 import type { OrderOutcome } from './orders.ts';
 import { WatchedFile } from './roots-file.ts';
 
+/** The record. */
+export interface KeysTrail {
+  agent(what: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
 export interface CourierDeps {
   /** Of the fleet. */
   readonly directory: string;
   readonly send: (server: KnownServer, link: Link) => Promise<OrderOutcome>;
   /** The chain has grown. */
   readonly changed: () => void;
+  readonly trail: KeysTrail;
   readonly logger: Logger;
 }
 
@@ -28,6 +36,8 @@ const PAUSE_MS = 60_000;
 export class KeysCourier implements Disposable {
   readonly #file: WatchedFile<KeyChain | undefined>;
   readonly #busy = new Set<KnownServer>();
+  /** The number of the list that is on record. */
+  #noted = Number.MAX_SAFE_INTEGER;
   /** By server, until when nothing is brought to it. */
   #rests = new WeakMap<KnownServer, number>();
 
@@ -38,10 +48,25 @@ export class KeysCourier implements Disposable {
       () => this.#read(),
       () => {
         this.#rests = new WeakMap();
+        this.note();
         deps.changed();
       },
       logger,
     );
+  }
+
+  /** Puts on record the list at the end of the chain, and those before it that are new since it was noted last. */
+  note(): void {
+    const { value: chain } = this.#file;
+    if (chain === undefined) {
+      this.#noted = -1;
+      return;
+    }
+    const { count } = latestList(chain);
+    const from = Math.max(chain.first.count, Math.min(count, this.#noted + 1));
+    for (let number = from; number <= count; number++)
+      this.deps.trail.agent('passkeys of the hub', describeList(chain, number));
+    this.#noted = count;
   }
 
   [Symbol.dispose](): void {
@@ -94,4 +119,25 @@ export class KeysCourier implements Disposable {
       return;
     }
   }
+}
+
+/** A list of the chain for the record, as a server writes it: one without a signature was set by root. */
+function describeList({ first, links }: KeyChain, number: number): Readonly<Record<string, unknown>> {
+  const at = number - first.count - 1;
+  const { order, assertion } = links[at] ?? {};
+  const { count, passkeys } = order ?? first;
+  const fields = { count, passkeys: passkeys.map(({ fingerprint }) => fingerprint) };
+  const { origin, rp_id, passkeys: known } = links[at - 1]?.order ?? first;
+  const signer = known.find(({ id }) => id === assertion?.id);
+  if (order === undefined || assertion === undefined || signer === undefined) return { ...fields, by: 'root' };
+  const { made_at: _, ...passkey } = signer;
+  const { clientDataJSON, authenticatorData, signature } = assertion.response;
+  const signed: Signature = {
+    ...{ order, passkey, origin, rp_id },
+    assertion: {
+      ...{ id: passkey.id, rawId: passkey.id, type: 'public-key', clientExtensionResults: {} },
+      response: { clientDataJSON, authenticatorData, signature },
+    },
+  };
+  return { ...fields, by: describeSigner(signed), signed };
 }

@@ -71,8 +71,8 @@ async function openHub(deps: Deps, directory: string): Promise<Hub> {
   const certificate = attempt(`the certificate of the fleet, ${path}, cannot be read`, () =>
     readFileSync(path, 'utf8'),
   );
-  const { logger, access } = deps;
-  const hub = attempt('AGENT3_FLEET_DIR', () => new Hub({ directory, certificate, key, logger, access }));
+  const { logger, access, trail } = deps;
+  const hub = attempt('AGENT3_FLEET_DIR', () => new Hub({ directory, certificate, key, logger, access, trail }));
   if (hub.key !== key.publicKey)
     throw new StartupFault(2, 'AGENT3_FLEET_KEY is not the key of the hub in servers.json');
   deps.shutdown.subscribe(() => hub[Symbol.dispose]());

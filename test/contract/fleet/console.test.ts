@@ -118,7 +118,8 @@ describe("what a hub's console sees of its servers", () => {
   test('is told to a person when something begins to wait there, and not more often than three times a minute', async () => {
     const { directory, certificate, hub: key } = nats;
     const access = { promisedProfile: () => BUILT_IN.readonly };
-    using second = new Hub({ directory, certificate: readFileSync(certificate, 'utf8'), key, access, logger: SILENT });
+    const deps = { directory, certificate: readFileSync(certificate, 'utf8'), key, access, logger: SILENT };
+    using second = new Hub({ ...deps, trail: { agent: () => {} } });
     let told = 0;
     second.onWaiting(() => told++);
     void second.start();

@@ -197,6 +197,12 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
       state: 'refused',
       why: expect.stringContaining('do not know'),
     });
+    const changes = linesOf(AUDIT).filter(({ what, by }) => what === 'passkeys of the hub' && by !== 'root');
+    expect(changes).toMatchObject([
+      { count: 1, signed: { order: { kind: 'keys' }, passkey: { id: phone.id } } },
+      { count: 2, signed: { passkey: { id: tablet.id } } },
+    ]);
+    expect((await agent3(['audit', 'verify', '--file', AUDIT])).code).toBe(0);
     const { session, digest } = await waiting('by-tablet');
     const order = { kind: 'approve', session, digest, server: keyOf('web1') } as const;
     expect(await resultOf(await files.leaveSigned(order, phone))).toMatchObject({
