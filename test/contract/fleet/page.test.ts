@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
+import { requestsDirectory } from '../../../src/access/approval-request.ts';
 import { type PasskeysFile, writePasskeys } from '../../../src/console/passkeys.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
@@ -10,6 +11,7 @@ import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
 import { DESK, OwnerPage, PHONE } from '../../helpers/owner-page.ts';
+import { RawServer } from '../../helpers/raw-server.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const CAREFUL = 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "rm"\nreason = "something is removed"\n';
@@ -55,6 +57,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     const passkeys = JSON.parse(readFileSync(host.console.files.passkeysFile, 'utf8'));
     writeFileSync(join(nats.directory, `${name}-passkeys.json`), JSON.stringify({ count: 0, ...passkeys }));
   };
+  const tagOf = (name: string): string => nats.keyOf(name).publicKey.slice(2, 10).toLowerCase();
   /** The agent of a server. */
   const web = (number: number): Agent => {
     const agent = servers[number - 1];
@@ -70,7 +73,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     await phone.shows('web1 Request 1');
     await phone.shows('\\u{202e}evil\\u{7}');
     expect(await phone.page.evaluate("document.querySelectorAll('main h1').length")).toBe(1);
-    expect(await phone.text()).toContain(`web1@${nats.keyOf('web1').publicKey.slice(2, 10).toLowerCase()}`);
+    expect(await phone.text()).toContain(`web1@${tagOf('web1')}`);
     expect(await phone.page.title()).toStartWith('(1) Agent3');
     await phone.shot('fleet-waiting');
     await phone.press('web1: Deny request 1');
@@ -129,6 +132,33 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
       groups: [{ servers: ['web[1-3]'], exit_code: 0 }],
     });
     await phone.showsNot('One approval');
+  });
+
+  test('takes no approval of a request that names another server than the one it came from', async () => {
+    const { session } = await web(1).shell({ cmd: 'rm -f none; echo good' });
+    const path = join(requestsDirectory(web(1).sessionsDir), `${session}.json`);
+    const request = { ...JSON.parse(readFileSync(path, 'utf8')), server: `web1@${tagOf('web1')}` };
+    await web(1).call('kill_session', { session });
+    const item = { session, number: 9, run: null, token: 'default', address: '', profile: 'careful', cmd: request.cmd };
+    const times = { asked_at: Date.now(), expires_at: Date.now() + 60_000 };
+    const waiting = [{ ...item, ...times, chars: 900, kind: 'command', reason: '' }];
+    nats.add('liar');
+    nats.reload();
+    await using _liar = await eventually('NATS takes it', () =>
+      RawServer.open(nats, 'liar', ({ args }) =>
+        (args as { op: string }).op === 'request'
+          ? { text: JSON.stringify(request), next: null }
+          : { version: 1, state: { now: Date.now(), frozen: null, waiting, running: [], allowances: [] } },
+      ).catch(() => undefined),
+    );
+    await phone.shows('liar Request 9');
+    await phone.shows(`This request says that it is for web1@${tagOf('web1')}`);
+    expect(await phone.text()).toContain(`liar@${tagOf('liar')}`);
+    expect(await phone.isDisabled('liar: Approve request 9')).toBe(true);
+    await phone.shot('fleet-liar', false);
+    nats.remove('liar');
+    nats.reload();
+    await phone.showsNot('liar');
   });
 
   test('shows what runs on a server, and what it writes', async () => {
