@@ -49,7 +49,9 @@ class OpenLine implements Disposable {
     this.#servers = new Map(servers.map((record) => [record.key, new KnownServer(record)]));
     const url = hub.local_url ?? hub.url;
     this.#link = new HubLink({ url, certificate: hubCertificate(directory), key, logger });
-    void this.#link.start(() => this.#connected.fire());
+    this.#link
+      .start(() => this.#connected.fire())
+      .catch((error: unknown) => logger.warn({ err: error }, 'servers cannot be reached'));
   }
 
   async send(key: string, file: unknown): Promise<OrderOutcome> {

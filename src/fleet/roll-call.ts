@@ -20,7 +20,9 @@ export async function callRoll({ directory, key, logger }: LineDeps): Promise<Ma
   const url = hub.local_url ?? hub.url;
   using link = new HubLink({ url, certificate: hubCertificate(directory), key, logger });
   const connected = new OneShotEvent();
-  void link.start(() => connected.fire());
+  link
+    .start(() => connected.fire())
+    .catch((error: unknown) => logger.warn({ err: error }, 'servers cannot be reached'));
   if (!(await Deadline.after(CONNECT_SECONDS).waitFor(connected))) return undefined;
   const said = new Map<string, ServerState>();
   const waited = new Set(servers.map(({ name }) => name));
