@@ -261,5 +261,5 @@ function describeAsking({ approval }: Run): string {
   if (approval === undefined || approval.waiting.length === 0) return '';
   return approval.decided === 'approve'
     ? ' A person has approved it.'
-    : ' A person approves or denies all of it as one, at the console of the hub.';
+    : ' A person approves or denies all of it as one at the console of the hub, or each part at its server.';
 }

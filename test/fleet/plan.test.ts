@@ -203,6 +203,11 @@ describe('a run', () => {
     expect(all.orders).toEqual(['deny web1', 'deny web2']);
     expect(all.calls.map(({ name }) => name)).toEqual(['web1', 'web2']);
     expect(all.run.progress.get('web3')).toEqual({ kind: 'not started' });
+    const batches = new Asking(['web1', 'web2', 'web3'], [1, 1, 1], 1, (name) => name !== 'web1');
+    await batches.waiting('web2');
+    await batches.decide('deny');
+    await batches.finished();
+    expect(batches.run.progress.get('web3')).toEqual({ kind: 'not started' });
   });
 
   test('that was approved tells a server that was away once it is there, and runs nothing twice', async () => {
