@@ -161,7 +161,7 @@ class Walk {
     const hash = hashLine(bytes);
     if (line === undefined) {
       this.flush();
-      const where = { ...at, what: isTorn ? 'it is not whole' : 'it is no line of the record' };
+      const where = { ...at, what: isTorn ? 'it is not whole' : 'it is not a line of the record' };
       this.#before = { hash, seq: this.#before?.seq, where, at };
       return;
     }

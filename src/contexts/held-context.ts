@@ -85,7 +85,7 @@ export function keepState(
     return {
       cwd: before ?? '/',
       items: changes,
-      note: 'The context keeps its old directory: the new one is no UTF-8.',
+      note: 'The context keeps its old directory: the new one is not UTF-8.',
     };
   return { cwd, items: changes, note: undefined };
 }

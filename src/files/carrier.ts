@@ -51,7 +51,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EISDIR: 'it is a directory. Pack it first, for example: tar -czf /tmp/NAME.tgz DIRECTORY',
   ELOOP: 'it is a symbolic link. Name the file that it leads to (readlink -f)',
-  special: 'it is no regular file',
+  special: 'it is not a regular file',
   kernel: 'the kernel makes its content when it is read. Copy it with shell first, for example: cat PATH > /tmp/copy',
   private: 'in the sandbox of this token that directory is new for every command, so the file would be lost at once',
   EROFS: 'it cannot be written to in the profile of this token, or its file system is read-only',

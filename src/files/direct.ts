@@ -66,7 +66,7 @@ class DirectPlace implements FilePlace {
 
   async read(): Promise<FileBytes> {
     const { seen, path } = this;
-    if (seen?.stat.kind !== 'file') throw notAllowed('read', path, 'it is no file');
+    if (seen?.stat.kind !== 'file') throw notAllowed('read', path, 'it is not a file');
     try {
       // The very file that was seen, whatever has its name by now. A file of /proc may wait for an event: this does
       // not.

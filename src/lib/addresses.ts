@@ -15,7 +15,7 @@ export class AddressList {
     const list = new AddressList();
     const wrong = entriesOf(text).filter((entry) => !list.#add(entry));
     const faults = wrong.map(
-      (entry) => `${JSON.stringify(entry.slice(0, 60))} is no IP address and no network such as 10.0.0.0/8`,
+      (entry) => `${JSON.stringify(entry.slice(0, 60))} is not an IP address or a network such as 10.0.0.0/8`,
     );
     return { list, faults };
   }

@@ -24,6 +24,6 @@ export function parsePattern(text: string, name = 'match'): Pattern {
     }
   }
   throw new InvalidArguments(
-    `${name} is no regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
+    `${name} is not a regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
   );
 }

@@ -250,8 +250,8 @@ function lastShown(line: string): string {
 }
 
 /**
- * The beginning of an escape sequence (ECMA-48: control sequences, commands to the operating system). Not with bytes
- * that are no text: how many those were, the text does not tell.
+ * The beginning of an escape sequence (ECMA-48: control sequences, commands to the operating system). Without bytes
+ * that are not text: the text does not show how many those were.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
 const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b\ufffd]{0,400}|[()])?$/;

@@ -36,7 +36,7 @@ export function openNotifySocket(path: string): Notify {
 /** `struct sockaddr_un`: the family in the machine's byte order (little endian on both architectures), then the path. */
 function unixAddress(path: string): Buffer {
   const name = Buffer.from(path);
-  if (name.length === 0 || name.length > MAX_PATH_BYTES) throw new Error(`${path} is no path of a unix socket`);
+  if (name.length === 0 || name.length > MAX_PATH_BYTES) throw new Error(`${path} is not the path of a unix socket`);
   if (name[0] === '@'.charCodeAt(0)) name[0] = 0;
   return Buffer.concat([Buffer.from([AF_UNIX, 0]), name]);
 }

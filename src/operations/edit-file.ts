@@ -54,7 +54,7 @@ async function editFile(
 ): Promise<Answer> {
   const all = edits.map((one) => ({ ...one, all: one.all ?? false }));
   if (all.some((one) => !one.old.isWellFormed() || !one.new.isWellFormed()))
-    throw new InvalidArguments('An edit has a lone surrogate (half of a UTF-16 pair), which is no text.');
+    throw new InvalidArguments('An edit has a lone surrogate (half of a UTF-16 pair), which is not text.');
   const wanted = {
     ...({ op: 'edit_file', path, revealsOld: true, makesDirectories: false, expected } as const),
     next: async (old: { readonly bytes: Uint8Array } | undefined, real: string) => {

@@ -108,7 +108,7 @@ function answer(deps: OperationDeps, call: CallContext, given: ListArguments, ig
     ...contexts,
     ...messageOf(
       wrongBefore
-        ? 'before is no session id, so the list begins with the newest; take it from next_before.'
+        ? 'before is not a session id, so the list begins with the newest; take it from next_before.'
         : undefined,
       ignored,
     ),

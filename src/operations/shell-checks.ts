@@ -164,7 +164,7 @@ function homeOf(isolation: Isolation | undefined): string | undefined {
 
 /** Describes a text that has half of a surrogate pair. */
 function loneSurrogate(name: string): string {
-  return `${name} has a lone surrogate (half of a UTF-16 pair), which is no text. Send well-formed Unicode.`;
+  return `${name} has a lone surrogate (half of a UTF-16 pair), which is not text. Send well-formed Unicode.`;
 }
 
 /** A NUL ends a C string, and a lone surrogate cannot be written as UTF-8: both would silently change the text. */

@@ -71,11 +71,11 @@ function answerOf({ old, next, sha256, change, mode, notes }: Changed, isSent: b
 function bytesOf({ content, encoding }: Static<typeof writeFileArguments>): Uint8Array {
   if (encoding === 'base64') {
     const digits = content.replace(/\s+/g, '');
-    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(digits)) throw new InvalidArguments('content is no Base64. Nothing was done.');
+    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(digits)) throw new InvalidArguments('content is not Base64. Nothing was done.');
     return Buffer.from(digits, 'base64');
   }
   if (content.isWellFormed()) return Buffer.from(content);
   throw new InvalidArguments(
-    'content has a lone surrogate (half of a UTF-16 pair), which is no text. Nothing was done.',
+    'content has a lone surrogate (half of a UTF-16 pair), which is not text. Nothing was done.',
   );
 }

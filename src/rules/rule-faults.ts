@@ -29,7 +29,7 @@ export function ruleMistakes(name: string, rule: StatedRule): string[] {
     ...(action === 'allow' ? listOf(command).filter(isUnnamed).map(pathFault(name)) : []),
     ...listOf(flags)
       .filter((flag) => flag === '--')
-      .map(() => `${name}: flags "--" is no flag: it ends them`),
+      .map(() => `${name}: flags "--" is not a flag: it ends them`),
     ...listOf(writes).filter(isRoundabout).map(writesFault(name)),
     ...(isOfNoProgram && flags !== undefined && writes !== undefined
       ? [`${name} allows no program: with flags and writes it needs a command`]

@@ -46,7 +46,7 @@ describe('a list of addresses', () => {
     'refuses %j and names it',
     (entry) => {
       expect(AddressList.parse(`127.0.0.1,${entry}`).faults).toEqual([
-        `"${entry}" is no IP address and no network such as 10.0.0.0/8`,
+        `"${entry}" is not an IP address or a network such as 10.0.0.0/8`,
       ]);
     },
   );
@@ -87,7 +87,7 @@ describe('a network that somebody types', () => {
   });
 
   test.each(['localhost', '10.0.0.0/33', '10.0.0.5/'])('%s is invalid', (text) => {
-    expect(networkFault(text)).toContain('is no IP address and no network');
+    expect(networkFault(text)).toContain('is not an IP address or a network');
   });
 
   test('is of the settings and of tokens from before as it always was', () => {

@@ -21,7 +21,7 @@ describe('a rule that is never about anything has a fault', () => {
 
 describe('a part that never applies is a mistake for profile check, and no reason not to use the rest', () => {
   const rows: readonly [rule: Stated, told: string][] = [
-    [{ action: 'deny', flags: ['-r', '--'] }, 'flags "--" is no flag: it ends them'],
+    [{ action: 'deny', flags: ['-r', '--'] }, 'flags "--" is not a flag: it ends them'],
     [{ action: 'allow', command: './run.sh' }, 'by its plain absolute path, as in command = "/srv/app/run.sh"'],
     [{ action: 'allow', command: '*/run.sh' }, 'by its plain absolute path'],
     [{ action: 'allow', command: ['ls', '/opt/../run'] }, 'as in command = "/run"'],

@@ -154,7 +154,7 @@ describe('a dialog', () => {
       expect(reply.text).not.toContain('hush');
     };
     await refused({ pty: false, dialog: STEPS }, /dialog needs pty: true .* or interactive: true/);
-    await refused({ dialog: [{ expect: '(', send: 'hush' }] }, /^dialog\[0\]\.expect is no regular expression/);
+    await refused({ dialog: [{ expect: '(', send: 'hush' }] }, /^dialog\[0\]\.expect is not a regular expression/);
     await refused({ dialog: 'hush' }, /dialog must be a list/);
     await refused({ dialog: ['hush'] }, /dialog\[0\] must have expect/);
     await refused({ dialog: [{ expect: 'x', send: ['hush'] }] }, /dialog\[0\] must have expect/);

@@ -106,6 +106,6 @@ describe('list_sessions', () => {
     expect((await list({ page: 2 })).message).toContain('Unknown argument "page".');
     expectRefusal(await agent.call('list_sessions', { limit: 101 }), 400, 'Invalid args', /limit must be/);
     expectRefusal(await agent.call('list_sessions', { status: 'over' }), 400, 'Invalid args', /status must be one of/);
-    expect((await list({ before: 'yesterday' })).message).toContain('before is no session id');
+    expect((await list({ before: 'yesterday' })).message).toContain('before is not a session id');
   });
 });
