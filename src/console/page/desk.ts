@@ -38,6 +38,8 @@ const BREATH_MS = 30;
 const HIDDEN_MS = 15_000;
 /** The same of the servers, of which many change at once. */
 const FLEET_BREATH_MS = 200;
+/** All of a hundred servers that work is 200 KB. */
+const BREATH_OF_SERVER_MS = 15;
 const FLEET_RETRY_MS = 2000;
 const [FIRST_RETRY_MS, LAST_RETRY_MS] = [500, 10_000];
 
@@ -220,7 +222,8 @@ export class Desk {
           this.#show({ fleet: watched.fleet });
         }
         this.#forgetRequests();
-        await this.#pause(document.hidden ? HIDDEN_MS : FLEET_BREATH_MS);
+        const servers = this.screen.fleet?.servers.length ?? 0;
+        await this.#pause(document.hidden ? HIDDEN_MS : FLEET_BREATH_MS + servers * BREATH_OF_SERVER_MS);
       } catch {
         // The first poll says what is wrong.
         version = 0;
