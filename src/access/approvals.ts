@@ -109,8 +109,11 @@ export class Approvals {
 
   /** Takes a decision. Returns `gone` when no such request waits, `other` when it is not the request that was shown. */
   decide({ session, digest, verdict, why, by, proof }: ConsoleDecision): 'taken' | 'gone' | 'other' {
-    // Decisions of root and changes on the disk come first.
-    if (verdict === 'approve') this.#look();
+    // Decisions of root, denials that are there and changes on the disk come first.
+    if (verdict === 'approve') {
+      this.#look();
+      this.#takeDenials();
+    }
     const waiting = this.#waiting.get(session);
     if (waiting === undefined) return 'gone';
     if (verdict === 'approve' && digest !== waiting.digest) return 'other';

@@ -56,8 +56,6 @@ export interface Source {
   readonly own: number | undefined;
   /** `console` in the name of who has ordered something without a signature. */
   readonly console: string;
-  /** Takes the denials that are there: of two decisions at the same time, the denial counts. */
-  readonly takeDenials: () => void;
   /** What to do where no passkeys are pinned; undefined: as for those of the agent's own console. */
   readonly link?: string;
 }
@@ -73,7 +71,6 @@ export async function carryOut(
     return approve(deps, order, await signatureHere(deps, { ...file, order }, source), source);
   if (order.kind === 'approve-plan') {
     const signature = await signatureHere(deps, { ...file, order }, source);
-    source.takeDenials();
     const fault = planAgeFault(order, deps.clock.now());
     return fault ?? decidePlanned(deps.approvals, order, describeSigner(signature), signature);
   }
@@ -86,7 +83,6 @@ export async function carryOut(
 }
 
 function approve(deps: CarryOutDeps, order: ApproveOrder | AllowOrder, signature: Signature, source: Source) {
-  source.takeDenials();
   if (order.kind === 'allow') return allow(deps, order, signature, source.own);
   const by = describeSigner(signature);
   return describeDecision(deps.approvals.decide({ ...order, verdict: 'approve', why: '', by, proof: signature }));

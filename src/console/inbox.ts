@@ -241,7 +241,7 @@ export class Inbox {
   }
 
   get #source(): Source {
-    return { own: this.#own, console: 'console', takeDenials: () => this.look() };
+    return { own: this.#own, console: 'console' };
   }
 
   /** The user whose file of passkeys counts beside root's. */

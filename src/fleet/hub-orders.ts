@@ -52,7 +52,6 @@ export class HubOrders {
       return await carryOut(this.#deps, file, {
         own,
         console: consoleOf(membership),
-        takeDenials: () => {},
         link: NOBODY_PINNED,
       });
     } catch (error) {

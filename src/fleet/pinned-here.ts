@@ -31,6 +31,11 @@ export class PinnedHere {
     return this.#file.value?.count;
   }
 
+  /** Looks at the file now: of two changes that follow each other, the first is on record as well. */
+  look(): void {
+    this.#file.look();
+  }
+
   /** Puts on record what is pinned, and who has signed that; without a signature it was root. */
   note(): void {
     const { value } = this.#file;

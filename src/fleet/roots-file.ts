@@ -89,7 +89,7 @@ export class WatchedFile<T> implements Disposable {
   ) {
     this.#seen = fileFingerprint(path);
     this.#value = read(path);
-    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => this.look(), LOOK_MS);
     this.#timer.unref();
   }
 
@@ -101,7 +101,8 @@ export class WatchedFile<T> implements Disposable {
     clearInterval(this.#timer);
   }
 
-  #look(): void {
+  /** Reads it now, if it has changed. */
+  look(): void {
     const now = fileFingerprint(this.path);
     if (now === this.#seen) return;
     this.#seen = now;

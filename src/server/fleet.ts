@@ -7,6 +7,7 @@ import type { HubOrders } from '../fleet/hub-orders.ts';
 import type { SigningKey } from '../fleet/keys.ts';
 import type { Member, MemberDeps } from '../fleet/member.ts';
 import type { Membership } from '../fleet/membership.ts';
+import type { PinnedHere } from '../fleet/pinned-here.ts';
 import { describeErrno } from '../lib/errors.ts';
 import type { FleetStatus } from '../lib/service-status.ts';
 import type { Operation } from '../operations/operation.ts';
@@ -112,7 +113,7 @@ async function openMembership(deps: Deps, path: string) {
   const hubAccess = new HubAccess(() => file.value?.profile);
   deps.access.hub = hubAccess;
   return {
-    hubs: { hubAccess, hubKeys: () => pinned.count, ...hubsConsole(deps, path) },
+    hubs: { hubAccess, hubKeys: () => pinned.count, ...hubsConsole(deps, path, pinned) },
     start: (given: MemberDeps): void => {
       works = given;
       begin(file.value);
@@ -123,7 +124,7 @@ async function openMembership(deps: Deps, path: string) {
 }
 
 /** What the console of the hub asks and orders. Nothing of it is loaded before. */
-function hubsConsole(deps: Deps, hubFile: string): Pick<HubsPart, 'showToHub' | 'obeyHub'> {
+function hubsConsole(deps: Deps, hubFile: string, pinned: PinnedHere): Pick<HubsPart, 'showToHub' | 'obeyHub'> {
   let view: Promise<HubsView> | undefined;
   let orders: Promise<HubOrders> | undefined;
   return {
@@ -133,7 +134,9 @@ function hubsConsole(deps: Deps, hubFile: string): Pick<HubsPart, 'showToHub' | 
     },
     obeyHub: async (args, membership, message) => {
       orders ??= openOrders(deps, hubFile);
-      return (await orders).obey(args, membership, message);
+      const result = await (await orders).obey(args, membership, message);
+      pinned.look();
+      return result;
     },
   };
 }

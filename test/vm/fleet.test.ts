@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { newOrder } from '../../src/console/order.ts';
+import { newOrder, type Order } from '../../src/console/order.ts';
+import { Authenticator } from '../helpers/authenticator.ts';
+import type { Without } from '../helpers/console.ts';
 import { ensurePrograms } from '../helpers/debian.ts';
 import { eventually } from '../helpers/waiting.ts';
 import { BUNDLE } from './harness/bundle.ts';
@@ -100,7 +102,56 @@ install -o agent3-console -g agent3 -m 640 /opt/order ${path}.new && mv ${path}.
     expect((await vm.run('cat /opt/web1/approvals/frozen')).stdout).toContain('"reason":"looking"');
     await vm.sh('systemctl start agent3; agent3 fleet remove web1');
     await eventually('web1 is gone', async () => (await called({ cmd: 'true' }))['error'] === 'Invalid args');
+    await eventually('the hub is connected again, and nothing is wrong', async () => (await faultsOf(vm)).length === 0);
+  }, 120_000);
+
+  test('of another hub, on which this server is one: its root freezes and thaws by orders of that console', async () => {
+    const phone = new Authenticator();
+    const passkeys = [await phone.passkey()];
+    const pinned = JSON.stringify({ origin: phone.origin, rp_id: phone.rpId, passkeys, sessions: [] });
+    await vm.sh(`mkdir -p /opt/console/root-orders && echo '${pinned}' > /opt/passkeys.json
+export AGENT3_PASSKEYS_FILE=/opt/passkeys.json
+agent3 fleet init --dir /opt/hub --host 127.0.0.1 --port 4333 --name other
+(cd /opt/hub && setsid nats-server -c nats.conf > /opt/nats.log 2>&1 < /dev/null &)
+until test -s /opt/hub/nats.pid; do sleep 0.1; done
+agent3 fleet invite web2 --dir /opt/hub --json > /opt/invite2 2>&1 &
+until grep -q code /opt/invite2; do sleep 0.1; done
+url=$(sed -n 's/.*"url":"\\([^"]*\\)".*/\\1/p' /opt/invite2) code=$(sed -n 's/.*"code":"\\([^"]*\\)".*/\\1/p' /opt/invite2)
+echo "$code" | agent3 join "$url" --profile full > /opt/joined`);
+    expect(await vm.sh('cat /opt/joined; systemctl is-active agent3-hub-obey.path')).toMatch(
+      new RegExp(`${passkeys[0]?.fingerprint}[^]*\nactive\n$`),
+    );
+    await eventually('the agent is back', async () => (await ask(vm, 'shell', { cmd: 'true' })).status === 200);
+    const { key: server } = JSON.parse(await vm.sh('cat /etc/agent3/hub.json')) as { readonly key: string };
+    /** What root of the hub says of an order: no agent runs there. */
+    const order = async (what: Without<Order>, sign = false): Promise<string> => {
+      const whole = { ...newOrder(await now()), server, ...what } as Order;
+      const file = { order: whole, by: 'Anna', ...(sign && { assertion: await phone.sign(whole) }) };
+      return vm.sh(`echo '${JSON.stringify(file)}' > /opt/console/root-orders/${whole.id}.json
+set -a; . /opt/hub/hub.env; AGENT3_CONSOLE_DIR=/opt/console AGENT3_CONSOLE_ANSWERS=/opt/answers
+AGENT3_PASSKEYS_FILE=/opt/passkeys.json AGENT3_APPROVALS_DIR=/opt/console agent3 console obey`);
+    };
+    const now = async (): Promise<number> => Number(await vm.sh('date +%s%3N'));
+    expect(await order({ kind: 'freeze', reason: 'from afar' })).toContain('done');
+    expect((await ask(vm, 'shell', { cmd: 'true' })).status).toBe(503);
+    expect(await vm.sh('systemctl show -P FreezerState agent3-commands')).toBe('frozen\n');
+    const { freezes } = JSON.parse(await vm.sh('cat /etc/agent3/approvals/frozen')) as { freezes: { since: number }[] };
+    const since = freezes[0]?.since ?? 0;
+    expect(await order({ kind: 'thaw', since })).toContain('it needs the signature of a passkey');
+    expect(await order({ kind: 'thaw', since }, true)).toContain('done');
+    expect((await ask(vm, 'shell', { cmd: 'true' })).status).toBe(200);
+
+    // What commands of the agent's user leave for root is taken away, and is no order.
+    await ask(vm, 'shell', {
+      cmd: 'cd /var/lib/agent3/hub-orders && mkdir -p a/b && echo x > x && echo {} > $(cat /proc/sys/kernel/random/uuid).json',
+    });
+    await eventually('it is gone', async () => (await vm.sh('ls -A /var/lib/agent3/hub-orders')) === '');
+    expect((await ask(vm, 'shell', { cmd: 'true' })).status).toBe(200);
+    expect(await vm.sh('agent3 audit verify')).toContain('orders signed by passkeys: 1 by Pixel 9');
     expect(await faultsOf(vm)).toEqual([]);
+    await vm.sh('agent3 leave');
+    const left = 'ls -d /etc/agent3/hub* /var/lib/agent3/hub-orders; systemctl is-active agent3-hub-obey.path';
+    expect((await vm.run(left)).stdout).toBe('inactive\n');
   }, 120_000);
 
   test('goes with the service', async () => {

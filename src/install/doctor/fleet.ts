@@ -1,4 +1,6 @@
 import { describeFleet } from '../../lib/service-status.ts';
+import { HUB_OBEY, PATHS } from '../layout.ts';
+import { unitIs } from '../machine.ts';
 import { serviceState } from '../service.ts';
 import { bad, type Found, good } from './finding.ts';
 
@@ -20,5 +22,11 @@ export function fleetFinding(values: Values): Found {
   const found = describeFleet({ ...(servers && { servers }), ...(hub && { hub }) }) ?? '';
   if (hub?.isConnected === false)
     return bad(found, 'journalctl -u agent3 -n 20 says why; where the hub has removed this server: agent3 leave');
+  const isObeyed = values['AGENT3_HUB_ORDERS_DIR'] === PATHS.hubOrders && unitIs('active', HUB_OBEY);
+  if (hub !== undefined && !isObeyed)
+    return bad(
+      `${found}; root of this server does not obey the hub's console, which cannot freeze it`,
+      'agent3 fleet passkeys on the hub, and with what it prints, here: agent3 join --passkeys',
+    );
   return good(servers === undefined ? found : `${found}; agent3 fleet list shows which`);
 }
