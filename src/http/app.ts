@@ -27,12 +27,12 @@ import { serveTransfer, TRANSFER_PATH, type TransferRouteDeps } from './transfer
 
 export interface AppDeps extends TransferRouteDeps {
   readonly version: string;
-  /** Knows the token of the metrics; undefined: this machine alone may read them. */
+  /** Checks the token of the metrics. Without one, only this machine may read them. */
   readonly metricsAuth: Authenticator | undefined;
   readonly operations: readonly Operation[];
   readonly followers: Followers;
   readonly auth: Authenticator;
-  /** Knows the tokens of grants as well, which open `/mcp` alone. */
+  /** Also accepts the tokens of grants, which are for `/mcp` only. */
   readonly mcpAuth: Authenticator;
   readonly rateLimiter: RateLimiter;
   readonly calls: CallLimiter;
@@ -42,17 +42,17 @@ export interface AppDeps extends TransferRouteDeps {
   readonly trustedProxies: AddressList;
   readonly publicUrl: string | undefined;
   readonly mcp: McpDoor;
-  /** Undefined: clients cannot sign in. */
+  /** Undefined when clients cannot sign in. */
   readonly signIn: SignInDoor | undefined;
 }
 
-/** The door of MCP, which is built beside this one. */
+/** The MCP endpoint, which is built separately. */
 export interface McpDoor {
-  /** The page that a request comes from; undefined where it comes from no browser. Throws `ForeignOrigin`. */
+  /** Returns the web page that sent a request; undefined without a browser. Throws `ForeignOrigin`. */
   originOf(request: Request, exchange: Exchange): string | undefined;
   /**
-   * Answers a request to `/mcp`. `done` is called when the answer is out, with its status and bytes. Throws an
-   * `AgentError` for a body that is no JSON.
+   * Answers a request to `/mcp`. Calls `done` with status and bytes when the answer was sent. Throws an `AgentError` for a
+   * body that is not JSON.
    */
   answer(
     request: Request,
@@ -67,13 +67,13 @@ const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
 
 type Answering = (exchange: HttpExchange) => Response | Promise<Response>;
 
-/** The socket that a request came in at; `null` where there is none, as in tests. */
+/** The socket of a request; `null` without one, as in tests. */
 type Socket = { requestIP(request: Request): { readonly address: string } | null } | null;
 
 type Route = (context: { readonly request: Request; readonly server: Socket }) => Promise<Response>;
 type Methods = Readonly<Record<string, Route>>;
 
-/** The whole HTTP side of the agent, without a socket. */
+/** The HTTP server of the agent, without a socket. */
 export function createApp(deps: AppDeps) {
   const begin = (request: Request, socket: Socket): HttpExchange => {
     const peer = socket?.requestIP(request)?.address ?? 'unknown';
@@ -93,13 +93,13 @@ export function createApp(deps: AppDeps) {
   const closed = (answer: Answering) => route((exchange) => admitted(deps, exchange, answer));
   const readable = (answer: Route): Methods => ({ GET: answer, HEAD: answer });
   const operations = new Map(deps.operations.map((operation) => [operation.name, operation]));
-  /** Every path but the stream's and those of the sign-in, with its methods. */
+  /** All paths but those of streams and of the sign-in, with their methods. */
   const routes: readonly (readonly [path: string, methods: Methods])[] = [
     ['/', { POST: closed((exchange) => rpc(deps, operations, exchange)) }],
     ['/healthz', readable(route((exchange) => health(deps, exchange)))],
     ['/openapi.json', { GET: open((exchange) => openApi(deps, exchange)) }],
     ['/metrics', { GET: route((exchange) => metrics(deps, exchange)) }],
-    // Its server never speaks first, so there is no stream to GET; and there is no session to DELETE.
+    // The server sends nothing by itself, so there is no stream to GET, and no session to DELETE.
     [
       '/mcp',
       {
@@ -125,19 +125,19 @@ export function createApp(deps: AppDeps) {
   const notHere = open(nothing);
   const signInDoor = open((exchange) => answerSignIn(deps, exchange) ?? nothing(exchange));
   const noMethod = route((exchange) => mcp(deps, exchange, nothing));
-  // By the path itself: Elysia looks for it behind eleven characters, which fails where the host is short or missing.
+  // Elysia looks for the path after eleven characters of the URL, which fails for a short or missing host.
   const elsewhere: Route = (context) => {
     const path = pathOf(context.request.url);
-    // A client that looks how to sign in learns that there is nothing, not that it has no token.
+    // A client that asks how to sign in gets 404, not 403.
     if (/^\/(?:\.well-known|oauth)\//.test(path)) return signInDoor(context);
-    // Whoever may POST there, with whatever token, learns that this is all there is.
+    // A client that may POST there learns that no other method exists.
     if (path === '/mcp') return noMethod(context);
     const [, secret] = TRANSFER_PATH.exec(path) ?? [];
     if (secret !== undefined) return route((exchange) => serveTransfer(deps, secret, exchange))(context);
-    // What has no route, wants the token before it says so.
+    // An unknown path also needs the token.
     return OPEN_PATHS.includes(path) ? notHere(context) : refused(context);
   };
-  // A path is what the table says and nothing else: `/metrics/` is another.
+  // Paths match exactly: `/metrics/` is another path.
   const app = new Elysia({ name: 'agent3', strictPath: true })
     .onError({ as: 'global' }, ({ error, request, server }) => failed(deps, begin(request, server), error))
     .get(STREAM_ROUTE, ({ request, server, params: { id } }) => {
@@ -149,12 +149,12 @@ export function createApp(deps: AppDeps) {
   return app;
 }
 
-/** Paths that everybody may know of: with another method they say which ones they take. */
+/** Public paths: for another method, they answer which methods they accept. */
 const OPEN_PATHS = ['/healthz', '/openapi.json', '/metrics', ...DOCS_PATHS];
 
 /**
- * Lets `answer` answer who has a token, before anything else of the request is looked at. The call holds its slot until
- * the answer is there. Throws `Unauthorized`, `TooManyRequests`.
+ * Checks the token before anything else, then calls `answer`. The call holds its slot until the answer is ready. Throws
+ * `Unauthorized`, `TooManyRequests`.
  */
 async function admitted(
   deps: AppDeps,
@@ -169,7 +169,7 @@ async function admitted(
   return await publicly(deps, exchange, answer);
 }
 
-/** Lets `answer` answer everybody. Throws `ShuttingDown`, `RequestTooLarge`, and `UnsupportedEncoding`. */
+/** Calls `answer` without a token. Throws `ShuttingDown`, `RequestTooLarge`, and `UnsupportedEncoding`. */
 function publicly(deps: AppDeps, exchange: HttpExchange, answer: Answering): Response | Promise<Response> {
   if (deps.shutdown.fired) throw new ShuttingDown();
   requireReadable(exchange.request.headers);
@@ -183,7 +183,7 @@ function health(deps: AppDeps, exchange: Exchange): Response {
   return respond(deps, exchange, stopping ? 503 : 200, body);
 }
 
-/** Their text without the brace at its end; made when it is first asked for: most agents serve it once in their life. */
+/** The text of the document without its last brace, made for the first request: most agents serve it once. */
 const documents = new WeakMap<AppDeps, Map<string, Promise<string>>>();
 
 async function openApi(deps: AppDeps, exchange: HttpExchange): Promise<Response> {
@@ -196,7 +196,7 @@ async function openApi(deps: AppDeps, exchange: HttpExchange): Promise<Response>
   const document = made.get(which) ?? openApiDocument(operations, door, deps.version).then(withoutEnd);
   made.set(which, document);
   const isFromProxy = deps.trustedProxies.has(peer);
-  // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
+  // The page may only call the agent that served it, not the public URL.
   const server =
     door === 'docs'
       ? { url: '.', description: 'the agent that this page came from' }
@@ -213,7 +213,7 @@ async function docs(deps: AppDeps, path: string, exchange: HttpExchange): Promis
   return send(deps, exchange, 200, file.body, file.bytes, file.headers);
 }
 
-/** The door of the original: `{"op","args"}`. */
+/** The endpoint of the original: `{"op","args"}`. */
 async function rpc(
   deps: AppDeps,
   operations: ReadonlyMap<string, Operation>,
@@ -248,7 +248,7 @@ async function invoke(
   return respond(deps, exchange, 200, answer);
 }
 
-/** A stream ends with its command, not with the reply window; its log line is written then. */
+/** A stream ends with its command, not after the reply window. Its log line is written then. */
 async function stream(deps: AppDeps, id: string, exchange: HttpExchange): Promise<Response> {
   exchange.op = 'stream';
   noteSession(exchange, { session: id });
@@ -258,7 +258,7 @@ async function stream(deps: AppDeps, id: string, exchange: HttpExchange): Promis
   return response;
 }
 
-/** MCP's Streamable HTTP, also for pages in browsers. Its clients begin their sign-in with a 401. */
+/** MCP's Streamable HTTP, also for web pages. Its clients start a sign-in after a 401. */
 async function mcp(
   deps: AppDeps,
   exchange: HttpExchange,
@@ -272,7 +272,7 @@ async function mcp(
   return response;
 }
 
-/** Its answers may be streams, whose log line is written when they have ended. */
+/** Its answers may be streams, whose log line is written at their end. */
 function tools(deps: AppDeps, exchange: HttpExchange): Promise<Response> {
   return deps.mcp.answer(exchange.request, exchange, readingOf(deps, exchange), (status, bytes) =>
     log(deps, exchange, { status, bytes, error: exchange.error }),

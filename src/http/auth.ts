@@ -5,20 +5,20 @@ import { GuessingRefused, type RefusedToken, Unauthorized } from '../lib/errors.
 import { remember } from './limiters.ts';
 
 export interface Authenticator {
-  /** The name of the token in the headers that came from `address`. Throws `Unauthorized`, the same for a wrong token and for none. */
+  /** Returns the name of the token in the headers of a request from `address`. Throws `Unauthorized` for a wrong or missing one. */
   authenticate(headers: Headers, address: string): string;
 }
 
-/** The token of the settings bears this name. */
+/** The name of the token of the settings. */
 export const DEFAULT_PRINCIPAL = 'default';
 
-/** Tokens beside the one of the settings. */
+/** Further tokens. */
 export interface MoreTokens {
   principalOf(token: string, address: string): string | undefined;
   refusalOf(token: string): RefusedToken | undefined;
 }
 
-/** The token of the settings, and more where there are some. They are compared by their SHA-256 in constant time: neither its length nor its beginning can be found by timing. */
+/** Checks the token of the settings and further tokens. Compares SHA-256 in constant time, so that timing reveals nothing. */
 export function tokens(token: string, ...more: readonly (MoreTokens | undefined)[]): Authenticator {
   const expected = sha256(token);
   return {
@@ -34,7 +34,7 @@ export function tokens(token: string, ...more: readonly (MoreTokens | undefined)
         }
       }
       throw new Unauthorized(
-        'Send the token of this server in the header X-Auth-Token, or as Authorization: Bearer. If it was sent, it is not the right one: ask the owner of the server.',
+        'The token is missing or wrong. Send it in the header X-Auth-Token or as Authorization: Bearer. If you did, ask the owner of the server for the right one.',
         known,
       );
     },
@@ -50,14 +50,14 @@ function bearerToken(header: string | null): string | null {
   return /^bearer +(\S+) *$/i.exec(header ?? '')?.[1] ?? null;
 }
 
-/** Wrong tokens that one address may send within the window; what comes then is answered 429. */
+/** Wrong tokens that one address may send within the window. After that, it is answered 429. */
 const MAX_FAILURES = 10;
 const WINDOW_MS = 60_000;
 
-/** Wrong tokens from all addresses within the window that are told of: many addresses must not fill a disk either. */
+/** Wrong tokens from all addresses that are recorded within the window, so that many addresses cannot fill the disk. */
 const MAX_TOLD = 1000;
 
-/** So long after a right token, tokens from its address are looked at whatever its neighbours send. */
+/** How long after a right token its address is not blocked by wrong ones. */
 const TRUST_MS = 600_000;
 
 interface Failures {
@@ -65,16 +65,16 @@ interface Failures {
   count: number;
 }
 
-/** Told of each token that was not taken until its address is answered 429; `known` where it is one of the owner's. */
+/** Called for each refused token until its address is answered 429. `known` is set for a token of the owner's. */
 export type NoteFailure = (address: string, known: RefusedToken | undefined) => void;
 
-/** Where failures are counted elsewhere. */
+/** Does nothing, where failures are counted elsewhere. */
 export const noteNothing: NoteFailure = () => {};
 
 /**
- * Refuses an address with 429 after too many wrong secrets, until a minute after the first one, and looks at none from
- * there meanwhile. Where a right one has come from lately, they are still looked at: a neighbour behind the same proxy
- * must not lock the owner out. Of IPv6, an address is its /64.
+ * Refuses an address with 429 after too many wrong secrets, until a minute after the first one. An address that sent a
+ * right one recently is not blocked, so that others behind the same proxy cannot lock out the owner. For IPv6, an
+ * address is its /64.
  */
 export class GuessingLimiter {
   readonly #failures = new Map<string, Failures>();
@@ -86,7 +86,7 @@ export class GuessingLimiter {
     private readonly note: NoteFailure,
   ) {}
 
-  /** What `look` finds for a secret that came from `address`. Throws what it throws, and `GuessingRefused`. */
+  /** Returns the result of `look` for a secret from `address`. Throws what it throws, and `GuessingRefused`. */
   attempt<T>(address: string, look: () => T, note: NoteFailure = this.note): T {
     const from = networkOf(address);
     const now = this.clock.elapsed();
@@ -109,7 +109,7 @@ export class GuessingLimiter {
 /** An authenticator behind a limiter, which several may share. */
 export function slowDownGuessing(inner: Authenticator, limiter: GuessingLimiter): Authenticator {
   return {
-    // Who sends no token guesses none: a health check without it is no attack.
+    // A request without a token is no guess, such as a health check.
     authenticate: (headers, address) =>
       hasToken(headers)
         ? limiter.attempt(address, () => inner.authenticate(headers, address))

@@ -15,17 +15,17 @@ import type { Operation } from '../operations/operation.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-/** Throws `RequestTooLarge` and `UnsupportedEncoding` for a body that announces itself so, before any of it is read. */
+/** Checks the headers of a body before it is read. Throws `RequestTooLarge` and `UnsupportedEncoding`. */
 export function requireReadable(headers: Headers): void {
   const encoding = headers.get('content-encoding')?.trim() ?? '';
   if (!/^(?:identity)?$/i.test(encoding))
     throw new UnsupportedEncoding(
-      `The body is sent with Content-Encoding ${preview(encoding)}, which is not read here. Send it as plain JSON, without that header.`,
+      `Content-Encoding ${preview(encoding)} is not supported. Send plain JSON, without that header.`,
     );
   if ((announcedBytes(headers) ?? 0) > MAX_BODY_BYTES) throw tooLarge();
 }
 
-/** What `Content-Length` says; undefined where there is none. Throws `InvalidRequest` for two of them and other nonsense. */
+/** Parses `Content-Length`; undefined without one. Throws `InvalidRequest` unless it is one number. */
 function announcedBytes(headers: Headers): number | undefined {
   const announced = headers.get('content-length');
   if (announced === null) return undefined;
@@ -35,27 +35,27 @@ function announcedBytes(headers: Headers): number | undefined {
 
 function tooLarge(): RequestTooLarge {
   return new RequestTooLarge(
-    `A request may have ${MAX_BODY_BYTES} bytes. Send large data in several calls, for example appending to a file.`,
+    `A request may have at most ${MAX_BODY_BYTES} bytes. Send large data in several calls, for example by appending to a file.`,
   );
 }
 
 export interface BodyReading {
   readonly deadline: Deadline;
   readonly shutdown: OneShotEvent;
-  /** Counts bytes of it for its token, before they are read. Throws when that has sent too many. */
+  /** Counts bytes for its token before they are read. Throws when the token has sent too many. */
   readonly count: (bytes: number) => void;
-  /** Resolves when it is the turn of its token to have a long body looked at. */
+  /** Resolves when its token has its turn for a long body. */
   readonly turn: (garbageBytes: number) => Promise<void>;
 }
 
-/** What is made of a longer one (its JSON, a command that is looked at and masked) takes milliseconds. */
+/** A longer body takes milliseconds to parse, check and mask. */
 const LONG_BODY_BYTES = 16_384;
-/** Its bytes, its text and what that holds. */
+/** A body: its bytes, its text and the parsed value. */
 const GARBAGE_TIMES = 4;
 
 /**
- * The body as JSON, whatever its Content-Type says; `form` says in a refusal what it should be. Undefined where it is
- * empty and `mayBeEmpty`. Throws `InvalidJson` for what is no JSON in UTF-8 or does not arrive in time,
+ * Reads the body as JSON, for any Content-Type. `form` describes the expected form in errors. Returns undefined for an
+ * empty body with `mayBeEmpty`. Throws `InvalidJson` when it is not JSON in UTF-8 or does not arrive in time,
  * `RequestTooLarge`, `TooManyRequests`, and `ShuttingDown`.
  */
 export async function readJson(
@@ -77,15 +77,15 @@ export async function readJson(
   }
 }
 
-/** Bytes of a body that somebody without a token may send, and how long that may take. */
+/** Limits of a body without a token, in bytes and milliseconds. */
 const OPEN_BODY = { bytes: 16_384, seconds: 10 } as const;
 
-/** The body of a request that needs no token. Throws `RequestTooLarge`, and `InvalidJson` when it does not arrive in time. */
+/** Reads the body of a request without a token. Throws `RequestTooLarge`, and `InvalidJson` when it does not arrive in time. */
 export function readOpenBody(request: Request, shutdown: OneShotEvent): Promise<Uint8Array> {
   let total = 0;
   const count = (bytes: number): void => {
     total += bytes;
-    if (total > OPEN_BODY.bytes) throw new RequestTooLarge(`A request here may have ${OPEN_BODY.bytes} bytes.`);
+    if (total > OPEN_BODY.bytes) throw new RequestTooLarge(`A request without a token may have at most ${OPEN_BODY.bytes} bytes.`);
   };
   return inTime(readBody(request, count), Deadline.after(OPEN_BODY.seconds), shutdown);
 }
@@ -98,20 +98,20 @@ async function readInTime(request: Request, { deadline, shutdown, count, turn }:
 }
 
 /**
- * Bun closes a connection on which a request follows before the one ahead of it is answered. What came in one piece with
- * that is looked at in this turn of its loop: nothing is run whose answer could not be sent.
+ * Bun closes a connection when a request arrives before the one ahead of it is answered. This checks for that in the same
+ * turn of the event loop, so that nothing runs whose answer could not be sent.
  */
 async function requireConnection(request: Request): Promise<void> {
   await setImmediate();
   if (request.signal.aborted)
-    throw new InvalidRequest('The connection was closed before the call began. Send one request at a time on it.');
+    throw new InvalidRequest('The connection was closed before the call began. Send one request at a time on a connection.');
 }
 
 async function readBody(request: Request, count: (bytes: number) => void): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
   const announced = announcedBytes(request.headers);
   if (announced === undefined) return readChunks(request.body, count);
-  // With a Content-Length, the server reads no more than that, and it was checked before.
+  // With a Content-Length, which was checked before, the server reads no more than that.
   count(announced);
   return new Uint8Array(await request.arrayBuffer());
 }
@@ -137,11 +137,11 @@ async function readChunks(body: ReadableStream<Uint8Array>, count: (bytes: numbe
   return room.subarray(0, total);
 }
 
-/** What `reading` gives, unless the deadline passes or the agent stops first: nobody waits for a body half sent. */
+/** Returns the result of `reading`, unless the deadline passes or the agent stops first. */
 function inTime<T>(reading: Promise<T>, deadline: Deadline, shutdown: OneShotEvent): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
-      () => settle(() => reject(new InvalidJson('The body did not arrive in time. Send it whole.'))),
+      () => settle(() => reject(new InvalidJson('The body did not arrive in time. Send all of it at once.'))),
       deadline.leftMs,
     );
     let unsubscribe = (): void => {};

@@ -12,17 +12,17 @@ interface DocsFile {
 const PAGE = '/docs';
 const START = '/docs/start.js';
 
-/** What comes from Swagger UI as it is. Its paths are embedded here, its bytes lie in the executable until they are asked for. */
+/** The files of Swagger UI, embedded in the executable and read on request. */
 const ASSETS: Readonly<Record<string, { readonly path: string; readonly type: string }>> = {
   '/docs/swagger-ui-bundle.js': { path: bundle, type: 'text/javascript; charset=utf-8' },
   '/docs/swagger-ui.css': { path: style, type: 'text/css; charset=utf-8' },
   '/docs/favicon.png': { path: icon, type: 'image/png' },
 };
 
-/** Every path that the page consists of. None takes a token, for none holds a secret. */
+/** All paths of the page. None needs a token, because none has a secret. */
 export const DOCS_PATHS: readonly string[] = [PAGE, START, ...Object.keys(ASSETS)];
 
-/** An owner types his token into this page: it loads from and talks to nobody but the agent, and is in nobody's frame. */
+/** Owners type their token into this page, so it loads from and talks to the agent only, and cannot be framed. */
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy': [
     "default-src 'none'",
@@ -43,7 +43,7 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 
 const files = new Map<string, Promise<DocsFile>>();
 
-/** The part of the page at `path`, one of `DOCS_PATHS`. */
+/** Returns the file of the page at `path`, one of `DOCS_PATHS`. */
 export function docsFile(path: string): Promise<DocsFile> {
   const file = files.get(path) ?? makeFile(path);
   files.set(path, file);
@@ -63,20 +63,19 @@ async function makeFile(path: string): Promise<DocsFile> {
 
 function headersOf(type: string, content: string | Uint8Array): Readonly<Record<string, string>> {
   const hash = new Bun.CryptoHasher('sha256').update(content).digest('base64url').slice(0, 22);
-  // Paths stay the same in the next version: browsers ask each time, and hear 304 as long as nothing has changed.
+  // Paths are the same in every version, so browsers ask each time, and get 304 while nothing has changed.
   return { ...SECURITY_HEADERS, 'content-type': type, etag: `"${hash}"`, 'cache-control': 'no-cache' };
 }
 
-/** Whether the client has the file already, by its `If-None-Match`. */
+/** Returns true when the client has the file, by its `If-None-Match`. */
 export function hasFile(headers: Headers, file: DocsFile): boolean {
   const known = (headers.get('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
   return known.includes(file.headers['etag'] ?? '');
 }
 
 /**
- * The swagger plugin's page, changed in two points: its script comes from the agent and not from a CDN, and the script
- * in the page, which starts it, is a file of its own, so that the policy can forbid scripts in the page. All URLs are
- * relative: the page works under every name that a proxy gives it.
+ * The page of the swagger plugin, with two changes. Its script comes from the agent, not from a CDN. Its inline script is
+ * a file, so that the policy can forbid inline scripts. All URLs are relative, so that it works behind any proxy.
  */
 async function makePage(): Promise<{ page: string; start: string }> {
   const { swagger } = await import('@elysiajs/swagger');
@@ -86,7 +85,7 @@ async function makePage(): Promise<{ page: string; start: string }> {
       path: PAGE,
       specPath: '/openapi.json?door=docs',
       theme: 'docs/swagger-ui.css',
-      // What it adds for the dark is a style in the page, with a colour that is none.
+      // Its dark mode adds an inline style with an invalid colour.
       autoDarkMode: false,
       documentation: { info: { title: 'Agent3', version: '', description: 'A shell on a Linux server.' } },
       swaggerOptions: {

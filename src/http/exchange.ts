@@ -5,25 +5,25 @@ import { AgentError, isOutOfFiles, MethodNotAllowed, RouteNotFound } from '../li
 import type { Operation } from '../operations/operation.ts';
 import type { CallSlot } from './limiters.ts';
 
-/** One request and its answer: what the doors know of it and what its log line tells. */
+/** One request and its answer, with what goes into its log line. */
 export interface Exchange {
   readonly id: string;
   readonly startedMs: number;
-  /** Of the other end of the connection. */
+  /** Address of the other end of the connection. */
   readonly peer: string;
-  /** Of the client: the peer, or whom a trusted proxy names. */
+  /** Address of the client: the peer, or the one that a trusted proxy names. */
   readonly address: string;
   readonly method: string;
   readonly path: string;
   readonly deadline: Deadline;
   principal: string;
-  /** What the call holds of its token's share. */
+  /** The slot of the call. */
   slot?: CallSlot;
   op?: string;
   session?: string;
   outcome?: string;
   exitCode?: number | null;
-  /** What a call was refused with, or failed with, where the HTTP status does not tell. */
+  /** The error of a call, where the HTTP status does not show it. */
   error?: unknown;
 }
 
@@ -31,18 +31,18 @@ export interface HttpExchange extends Exchange {
   readonly request: Request;
 }
 
-/** The exchange of a request that has just come. */
+/** Begins the exchange of a new request. */
 export function beginExchange(request: Request, peer: string, address: string, replySeconds: number): HttpExchange {
   const { method, url } = request;
   return { request, principal: '', ...begun({ peer, address, method, path: loggedPath(pathOf(url)) }, replySeconds) };
 }
 
-/** The exchange of a call that came from a local client, not over HTTP. */
+/** Makes the exchange of a call from a local client, not over HTTP. */
 export function localExchange(principal: string, method: string, replySeconds: number): Exchange {
   return { principal, ...begun({ peer: 'stdio', address: 'stdio', method, path: '' }, replySeconds) };
 }
 
-/** The exchange of a call that the hub of this server has passed on. */
+/** Makes the exchange of a call that the hub of this server has passed on. */
 export function hubExchange(
   id: string,
   principal: string,
@@ -57,15 +57,15 @@ function begun(from: Pick<Exchange, 'peer' | 'address' | 'method' | 'path'>, rep
   return { ...from, id: Bun.randomUUIDv7(), startedMs: performance.now(), deadline: Deadline.after(replySeconds) };
 }
 
-/** What stands behind this in a path is the secret of a link. */
+/** In a path, the secret of a link follows this. */
 const SECRET_IN_PATH = /(transfer(?:\/|%2f)).+/i;
 
-/** A path as the log shows it. */
+/** Returns a path for the log, without the secret of a link. */
 export function loggedPath(path: string): string {
   return path.replace(SECRET_IN_PATH, '$1…');
 }
 
-/** Runs an operation for an exchange, which then tells of it; gives the answer as its door does. Throws what the operation throws. */
+/** Runs an operation for an exchange and returns its answer. Throws what the operation throws. */
 export async function invokeFor(
   exchange: Exchange,
   operation: Operation,
@@ -80,7 +80,7 @@ export async function invokeFor(
   return call.isLean ? leanAnswer(answer) : answer;
 }
 
-/** The session that a call names, for its log line; only what looks like an id, so that nothing else gets into the log. */
+/** Returns the session id of a call for its log line; undefined for anything that is not an id. */
 export function noteSession(exchange: Exchange, args: unknown): void {
   if (typeof args !== 'object' || args === null || !('session' in args)) return;
   if (typeof args.session === 'string' && /^[0-9a-fA-F-]{36}(?:@[a-zA-Z2-7]{8})?$/.test(args.session))
@@ -94,19 +94,19 @@ function noteAnswer(exchange: Exchange, answer: Answer): void {
   if (typeof exit_code === 'number' || exit_code === null) exchange.exitCode = exit_code;
 }
 
-/** The URL of a request; on `localhost` where its Host header is missing or cannot be one (`::1` without brackets). */
+/** Returns the URL of a request; on `localhost` when its Host header is missing or wrong (`::1` without brackets). */
 export function urlOf(url: string): URL {
   return URL.parse(url) ?? new URL(`http://localhost${targetOf(url)}`);
 }
 
-/** The path of a request, without its query. */
+/** Returns the path of a request, without its query. */
 export function pathOf(url: string): string {
   const target = targetOf(url);
   const end = target.search(/[?#]/);
   return end === -1 ? target : target.slice(0, end);
 }
 
-/** What a request names behind the host. Without a Host header, Bun gives it alone. */
+/** Returns the path and query of a request. Without a Host header, Bun has only these. */
 function targetOf(url: string): string {
   const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('//') + 2);
   return start === -1 ? '/' : url.slice(start);
@@ -118,7 +118,7 @@ interface Problem {
   readonly body: { readonly error: string; readonly message?: string };
 }
 
-/** Turns whatever was thrown into JSON. The only place that does; nothing of an unexpected error reaches the client. */
+/** Converts an error into JSON, here only. The text of an unexpected error never reaches the client. */
 export function problemOf(error: unknown): Problem {
   if (!(error instanceof AgentError)) return isOutOfFiles(error) ? OUT_OF_FILES : UNEXPECTED;
   const message = error.hint === undefined ? {} : { message: error.hint };
@@ -131,30 +131,30 @@ const UNEXPECTED: Problem = {
   body: {
     error: 'Internal error',
     message:
-      'Agent3 failed on this call; the log of the server has the details. A command may have been started: look with read_session or ps before you repeat it.',
+      'Agent3 failed on this call. Details are in the log of the server. A command may have started: check with list_sessions or ps before you repeat it.',
   },
 };
 
-/** In the middle of a call: one that starts a command says that nothing was run, by `TooManyFiles`. */
+/** An error in the middle of a call. A call that starts a command throws `TooManyFiles` instead, and nothing was run. */
 const OUT_OF_FILES: Problem = {
   status: 503,
   headers: {},
   body: {
     error: 'Not available',
     message:
-      'The agent has as many files open as it may, so this call was not done. Repeat it in some seconds, with fewer calls at once; list_sessions shows which commands run.',
+      'The agent has reached its limit of open files, so this call was not done. Repeat it in some seconds, with fewer calls at once; list_sessions shows the running commands.',
   },
 };
 
-/** Whether the owner should see the stack: everything but refusals that the client caused. */
+/** Returns true when the log needs the stack: for all errors but refusals that the client caused. */
 export function isUnexpected(error: unknown): boolean {
   return !(error instanceof AgentError) || error.cause !== undefined;
 }
 
-/** What to answer where no route fits: the path is unknown, or known with other methods. */
+/** Returns the error when no route matches: an unknown path, or a known path with another method. */
 export function noRoute(method: string, path: string, methodsOf: ReadonlyMap<string, readonly string[]>): AgentError {
   const allowed = methodsOf.get(path);
-  // A path with a detour (`/./shell`) was read as another by whoever asked for its methods.
+  // A path such as `/./shell` was normalized by the caller.
   if (allowed === undefined || allowed.includes(method))
     return new RouteNotFound(`There is nothing at this path. POST / takes {"op","args"}.`);
   return new MethodNotAllowed(allowed.join(', '), `${path} takes ${allowed.join(' or ')}, not ${method}.`);

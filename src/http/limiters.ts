@@ -5,25 +5,25 @@ import { Shares } from '../lib/shares.ts';
 
 const RETRY_AFTER_SECONDS = 2;
 
-/** A call under way. Disposing of it gives back what it holds. */
+/** A running call. Disposing of it releases its slot. */
 export interface CallSlot extends Disposable {
-  /** Counts bytes of its body, before they are read. Throws `TooManyRequests`. */
+  /** Counts bytes of its body before they are read. Throws `TooManyRequests`. */
   grow(bytes: number): void;
-  /** Counts so many more calls that came with it. Throws `TooManyRequests`. */
+  /** Counts further calls that came with it. Throws `TooManyRequests`. */
   add(calls: number): void;
-  /** Holds everything for as long as this is not disposed of, too. */
+  /** Keeps the slot until the result is disposed of, too. */
   keep(): Disposable;
 }
 
 /**
- * Limits the calls that wait for their answers at once, and the bytes of their bodies, which a call keeps until its
- * answer is there. Each token has its share of both.
+ * Limits the calls at once and the bytes of their bodies, which a call holds until its answer is ready. Each token has
+ * its share of both.
  */
 export class CallLimiter {
   readonly #calls = new Shares(MAX_CALLS);
   readonly #bytes = new Shares(MAX_HELD_BODY_BYTES);
 
-  /** A call of `principal`. Throws `TooManyRequests`. */
+  /** Begins a call of `principal`. Throws `TooManyRequests`. */
   acquire(principal: string): CallSlot {
     const releases = [this.#acquireCalls(principal, 1)];
     let holders = 0;
@@ -54,13 +54,13 @@ export class CallLimiter {
   #acquireCalls(principal: string, calls: number): () => void {
     if (this.#calls.hasRoom(principal, calls)) return this.#calls.acquire(principal, calls);
     const own = this.#calls.usedBy(principal);
-    throw refusal(`${own} calls of this token are under way, which is its share of the ${MAX_CALLS} at once`);
+    throw refusal(`This token has ${own} calls running, its share of at most ${MAX_CALLS}`);
   }
 
   #bodyRefusal(principal: string): TooManyRequests {
     const own = Math.ceil(this.#bytes.usedBy(principal) / 1024);
     return refusal(
-      `The bodies of this token's calls under way hold ${own} KiB, which is its share of ${MAX_HELD_BODY_BYTES / 1024} KiB`,
+      `The bodies of this token's running calls have ${own} KiB, its share of at most ${MAX_HELD_BODY_BYTES / 1024} KiB`,
     );
   }
 }
@@ -72,10 +72,10 @@ function refusal(why: string): TooManyRequests {
   );
 }
 
-/** Tokens or addresses remembered at once: an attacker with many of them must not fill the memory. The oldest go first. */
+/** Most tokens or addresses to remember, so that an attacker cannot fill the memory. The oldest are forgotten first. */
 const MAX_REMEMBERED = 10_000;
 
-/** Adds an entry as the youngest, in the place of the oldest where there are too many. */
+/** Adds an entry as the newest, and removes the oldest when there are too many. */
 export function remember<T>(entries: Map<string, T>, key: string, entry: T): void {
   entries.delete(key);
   const oldest = entries.size >= MAX_REMEMBERED ? entries.keys().next() : undefined;
@@ -88,7 +88,7 @@ interface Bucket {
   filledMs: number;
 }
 
-/** A token bucket for each token, or address: so much at once, then as it comes back over a minute. */
+/** A token bucket for each token or address, refilled within a minute. */
 export class Buckets {
   readonly #buckets = new Map<string, Bucket>();
 
@@ -97,7 +97,7 @@ export class Buckets {
     private readonly clock: Clock,
   ) {}
 
-  /** Consumes `amount`; gives 0, or after how many seconds there is enough, and then nothing was consumed. */
+  /** Consumes `amount` and returns 0. When there is not enough, consumes nothing and returns the seconds to wait. */
   consume(principal: string, amount: number): number {
     const now = this.clock.elapsed();
     const bucket = this.#buckets.get(principal) ?? this.#add(principal, now);
@@ -115,7 +115,7 @@ export class Buckets {
   }
 }
 
-/** Holds each token to so many requests, and so many bytes of text, a minute. Throws `TooManyRequests`. */
+/** Limits the requests, and the bytes of text, of each token per minute. Throws `TooManyRequests`. */
 export class RateLimiter {
   readonly #requests: Buckets;
   readonly #text: Buckets;
@@ -128,24 +128,24 @@ export class RateLimiter {
     this.#text = new Buckets(MAX_TEXT_BYTES_PER_MINUTE, clock);
   }
 
-  /** Counts so many requests of `principal`, or, where they are too many, none. */
+  /** Counts requests of `principal`, or none of them when they are too many. */
   consume(principal: string, requests = 1): void {
     const seconds = this.#requests.consume(principal, requests);
     if (seconds === 0) return;
     throw new TooManyRequests(
       seconds,
-      `More than ${this.perMinute} requests a minute came with this token. Wait ${seconds} seconds, then go on more slowly; read_session with wait needs fewer calls.`,
+      `This token sent more than ${this.perMinute} requests in a minute. Wait ${seconds} seconds, then send fewer; read_session with wait needs fewer calls.`,
     );
   }
 
-  /** Counts `bytes` of a request's body, before they are read: commands, input and files are text in it. */
+  /** Counts the bytes of a request's body before they are read: its commands, input and files. */
   consumeText(principal: string, bytes: number): void {
     if (!Number.isSafeInteger(bytes)) throw new RangeError(`no number of bytes: ${bytes}`);
     const seconds = this.#text.consume(principal, bytes);
     if (seconds === 0) return;
     throw new TooManyRequests(
       seconds,
-      `More than ${MAX_TEXT_BYTES_PER_MINUTE / 1_048_576} MiB of commands, input and files came with this token within a minute, so nothing was done. Wait ${seconds} seconds and send less; let the server fetch large data itself, for example with curl or scp.`,
+      `This token sent more than ${MAX_TEXT_BYTES_PER_MINUTE / 1_048_576} MiB in a minute, so nothing was done. Wait ${seconds} seconds, then send less. For large data, let the server fetch it, for example with curl or scp.`,
     );
   }
 }

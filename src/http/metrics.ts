@@ -3,61 +3,61 @@ import { Unauthorized } from '../lib/errors.ts';
 import type { Authenticator } from './auth.ts';
 import { isLoopback } from './origin.ts';
 
-/** What is true at this moment, read when Prometheus asks. */
+/** The gauges, read when Prometheus asks. */
 export interface Gauges {
   running(): number;
   queued(): number;
-  /** Commands that wait for a person. */
+  /** Commands that wait for approval. */
   unapproved(): number;
   frozen(): number;
   sessions(): number;
   sessionBytes(): number;
 }
 
-/** From a call that runs nothing to one that waits for its whole window. */
+/** Buckets in seconds: from a call that runs nothing to one that waits for its whole window. */
 const REQUEST_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40];
-/** From `true` to work in the background. */
+/** Buckets in seconds: from `true` to work in the background. */
 const COMMAND_BUCKETS_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 45, 120, 600, 3600];
 
-/** What the agent has done since its start, and what is true now, for Prometheus. */
+/** Counters since the start of the agent, and current gauges, for Prometheus. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
   readonly #requests = this.#counter(
     'agent3_requests_total',
-    'Requests that were answered, by operation and HTTP status.',
+    'Answered requests, by operation and HTTP status.',
     ['op', 'status'],
   );
-  readonly #commands = this.#counter('agent3_commands_total', 'Commands that have ended, by their status.', ['status']);
+  readonly #commands = this.#counter('agent3_commands_total', 'Ended commands, by status.', ['status']);
   readonly #failedLogins = this.#counter(
     'agent3_failed_logins_total',
-    'Requests that were refused because of their token: missing, wrong, or one of too many wrong ones.',
+    'Requests refused for a missing or wrong token, or after too many wrong ones.',
   );
   readonly #requestSeconds = this.#histogram(
     'agent3_request_duration_seconds',
-    'How long answers took.',
+    'Time to answer a request.',
     REQUEST_BUCKETS_SECONDS,
   );
   readonly #commandSeconds = this.#histogram(
     'agent3_command_duration_seconds',
-    'How long commands took.',
+    'Run time of commands.',
     COMMAND_BUCKETS_SECONDS,
   );
 
   constructor(version: string, gauges: Gauges) {
-    this.#gauge('agent3_commands_running', 'Commands that run now.', gauges.running);
-    this.#gauge('agent3_commands_queued', 'Commands that wait for their turn.', gauges.queued);
+    this.#gauge('agent3_commands_running', 'Commands that run.', gauges.running);
+    this.#gauge('agent3_commands_queued', 'Commands that wait for a slot.', gauges.queued);
     this.#gauge('agent3_commands_waiting', 'Commands that wait for approval.', gauges.unapproved);
-    this.#gauge('agent3_frozen', '1 while the owner has frozen the server, else 0.', gauges.frozen);
-    this.#gauge('agent3_sessions', 'Sessions that are kept.', gauges.sessions);
-    this.#gauge('agent3_session_bytes', 'Output of all sessions.', gauges.sessionBytes);
+    this.#gauge('agent3_frozen', '1 while the owner has frozen the server, otherwise 0.', gauges.frozen);
+    this.#gauge('agent3_sessions', 'Stored sessions.', gauges.sessions);
+    this.#gauge('agent3_session_bytes', 'Bytes of output of all sessions.', gauges.sessionBytes);
     this.#gauge('process_resident_memory_bytes', 'Resident memory of the agent.', process.memoryUsage.rss);
     this.#gauge(
       'process_start_time_seconds',
-      'Start of the agent since the epoch.',
+      'Start time of the agent, in seconds since the epoch.',
       () => performance.timeOrigin / 1000,
     );
-    const labels = { name: 'agent3_build_info', help: 'The version that runs.', labelNames: ['version'] };
+    const labels = { name: 'agent3_build_info', help: 'The running version.', labelNames: ['version'] };
     new Gauge({ ...labels, registers: this.#registers }).set({ version }, 1);
   }
 

@@ -3,10 +3,10 @@ import { Elysia } from 'elysia';
 import type { Operation } from '../operations/operation.ts';
 import { urlOf } from './exchange.ts';
 
-/** Which door a document describes: one route per operation, the same as the page `/docs` takes it, or `POST /` of the original. */
+/** The API that a document describes: one route per operation, the same for the page `/docs`, or `POST /` of the original. */
 export type Door = 'flat' | 'docs' | 'rpc';
 
-/** The door that the query of `/openapi.json` asks for. */
+/** Returns the API that the query of `/openapi.json` asks for. */
 export function doorOf(url: string): Door {
   const asked = urlOf(url).searchParams.get('door');
   return asked === 'rpc' || asked === 'docs' ? asked : 'flat';
@@ -19,34 +19,34 @@ const SPEC_PATH = '/openapi.json';
 const ERROR: PlainSchema = {
   type: 'object',
   properties: {
-    error: { type: 'string', description: 'What is wrong, in two words.' },
-    message: { type: 'string', description: 'What to do instead.' },
+    error: { type: 'string', description: 'Name of the error.' },
+    message: { type: 'string', description: 'What happened, and what to do.' },
   },
   required: ['error'],
 };
 
-/** An importer drops an answer whose schema has no property. */
+/** Importers drop an answer whose schema has no property. */
 const ANSWER: PlainSchema = { type: 'object', properties: { message: { type: 'string' } } };
 
 const SECURITY = 'token';
 
-/** ChatGPT's importer takes 3.1.0 and 3.1.1 alone, and wants the object `schemas` even where nothing is in it. */
+/** ChatGPT's importer accepts only 3.1.0 and 3.1.1, and needs the object `schemas` even when it is empty. */
 const OPENAPI_VERSION = '3.1.0';
 
-/** What stands at the head: the page links to its own document; the one for ChatGPT says once what an error is. */
+/** Notes at the top: the page links to the document for a GPT, which describes errors once. */
 const NOTES: Readonly<Record<Door, string>> = {
   docs: ' For a GPT, import [openapi.json](openapi.json).',
   flat: ' A refusal has error and message, which says what to do instead.',
   rpc: '',
 };
 
-/** The OpenAPI document of a door, without its `servers`: made by the swagger plugin from the list of operations. */
+/** Makes the OpenAPI document of an API without its `servers`, by the swagger plugin from the list of operations. */
 export async function openApiDocument(
   operations: readonly Operation[],
   door: Door,
   version: string,
 ): Promise<Document> {
-  // Loaded when it is first asked for: it costs the start of the agent time and memory.
+  // Loaded on the first request, to save time and memory at the start of the agent.
   const { swagger } = await import('@elysiajs/swagger');
   const app = new Elysia().use(
     swagger({
@@ -84,31 +84,31 @@ export async function openApiDocument(
   };
 }
 
-/** Texts and schemas as ChatGPT's importer takes them. A model reads all of it, so an answer's fields are names alone. */
+/** Reduces texts and schemas for ChatGPT's importer. A model reads all of it, so answers have only names of fields. */
 function flatDetail({ name, summary, description, args, files, result, readOnly }: Operation): Document {
-  // Actions hand no files over in this form.
+  // Actions cannot pass files in this form.
   const properties = Object.fromEntries(Object.entries(args.properties).filter(([of]) => !files.includes(of)));
   return {
     operationId: name,
     summary,
     description,
-    // A person may allow for good what only reads, and confirms the rest.
+    // A person may always allow what only reads, and confirms the rest.
     'x-openai-isConsequential': !readOnly,
     requestBody: body(plainObject({ ...args, properties })),
     responses: { 200: json(fieldNames(result), ANSWER) },
   };
 }
 
-/** An answer shows its other fields by itself. */
+/** Most fields to name: an answer shows the others itself. */
 const MOST_NAMES = 6;
 
-/** The first fields of an answer, by name. */
+/** Names the first fields of an answer. */
 function fieldNames({ properties }: TObject): string {
   const names = Object.keys(properties);
   return [...names.slice(0, MOST_NAMES), ...(names.length > MOST_NAMES ? ['…'] : [])].join(', ');
 }
 
-/** For a person who tries the operation out: every field described, and a body to begin with. */
+/** Describes every field, with an example body, for a person who tries the operation. */
 function pageDetail(operation: Operation): Document {
   const schema = plainObject(operation.args);
   return {
@@ -147,12 +147,12 @@ function body(schema: PlainSchema): Document {
 function responses(schema: PlainSchema): Document {
   return {
     200: json('The answer.', schema),
-    400: json('The call is wrong; message says what to do instead.', ERROR),
+    400: json('The call is wrong; message says what to do.', ERROR),
     403: json('The token is missing or wrong, or its profile does not allow the call.', ERROR),
-    404: json('No such session.', ERROR),
+    404: json('There is no such session.', ERROR),
     429: json('Too many calls; Retry-After says when to repeat.', ERROR),
-    500: json('A bug of Agent3; the log of the server has it.', ERROR),
-    503: json('What the call needs is missing on the server; message says what.', ERROR),
+    500: json('A bug of Agent3; see the log of the server.', ERROR),
+    503: json('Something that the call needs is missing on the server; message says what.', ERROR),
   };
 }
 
@@ -160,7 +160,7 @@ function json(description: string, schema: PlainSchema): Document {
   return { description, content: { 'application/json': { schema } } };
 }
 
-/** The URL that a client used, for `servers`: behind a trusted proxy the one that it names. */
+/** Returns the URL that a client used, for `servers`; behind a trusted proxy, the URL that the proxy names. */
 export function requestOrigin(url: string, headers: Headers, isFromProxy: boolean): string {
   const { protocol, host } = urlOf(url);
   const named = isFromProxy ? headers.get('x-forwarded-host') : null;
@@ -170,7 +170,7 @@ export function requestOrigin(url: string, headers: Headers, isFromProxy: boolea
   return `${isScheme ? `${scheme}:` : protocol}//${isHost ? named : host}`;
 }
 
-/** A JSON Schema, as OpenAPI 3.1 and MCP have it, of the plain kind that every importer reads: no `oneOf`, no `$ref`. */
+/** A JSON Schema of OpenAPI 3.1 and MCP that every importer can read: no `oneOf`, no `$ref`. */
 export interface PlainSchema {
   readonly type: string | readonly [string, 'null'];
   readonly description?: string;
@@ -182,10 +182,10 @@ export interface PlainSchema {
   readonly [more: string]: unknown;
 }
 
-/** Whoever sends what a text may not be is told so: a model need not read it before each call. */
+/** Left out: a call with a wrong text gets an error, so models need not read these limits each time. */
 const KEPT = ['description', 'default', 'maximum'] as const;
 
-/** A TypeBox schema in the plain kind. Throws for one that has no plain form. */
+/** Converts a TypeBox schema. Throws for one that has no plain form. */
 function plainSchema(schema: TSchema): PlainSchema {
   const kept = Object.fromEntries(KEPT.filter((key) => isWorthKeeping(schema[key])).map((key) => [key, schema[key]]));
   if (KindGuard.IsUnion(schema)) return { ...plainUnion(schema.anyOf), ...kept };
@@ -199,7 +199,7 @@ function plainSchema(schema: TSchema): PlainSchema {
   throw new Error(`no plain form of ${JSON.stringify(schema)}`);
 }
 
-/** An empty default says nothing, nor does the largest integer as a limit. */
+/** Leaves out empty defaults and the largest integer as a limit, which say nothing. */
 function isWorthKeeping(value: unknown): boolean {
   const isEmpty = Array.isArray(value) && value.length === 0;
   return Boolean(value) && !isEmpty && value !== Number.MAX_SAFE_INTEGER;
@@ -218,7 +218,7 @@ function plainUnion(members: readonly TSchema[]): PlainSchema {
   throw new Error(`no plain form of ${JSON.stringify(members)}`);
 }
 
-/** An object with its properties; those that are optional or have a default need not be sent. */
+/** Converts an object. Properties that are optional or have a default are not required. */
 export function plainObject({ properties }: TObject): PlainSchema {
   const entries = Object.entries(properties);
   const required = entries
@@ -231,7 +231,7 @@ export function plainObject({ properties }: TObject): PlainSchema {
   };
 }
 
-/** An object with the arguments that must be sent, each with the first of its examples. */
+/** Returns an object with the required arguments, each with its first example. */
 function exampleOf(schema: TObject): Readonly<Record<string, unknown>> {
   const { required = [] } = plainObject(schema);
   return Object.fromEntries(required.map((name) => [name, schema.properties[name]?.['examples']?.[0] ?? '']));

@@ -1,18 +1,18 @@
 import { ForeignOrigin } from '../lib/errors.ts';
 
-/** Whose pages may use `/mcp` beside those of this machine. */
+/** The sites whose pages may use `/mcp`, in addition to this machine. */
 export interface OriginRules {
   readonly publicUrl: string | undefined;
   readonly allowedOrigins: readonly string[];
 }
 
-/** The pages of chats that connect to MCP servers from the browser as well. */
+/** Chats that also connect to MCP servers from the browser. */
 const CHATS = ['https://chatgpt.com', 'https://claude.ai', 'https://claude.com'];
 
 /**
- * The page that a request comes from, where its `Origin` is allowed: a browser names the page there, other clients send
- * none, which gives undefined. Allowed are pages of this machine, of known chats, of the settings, and the server's own,
- * `own` by the request itself. Throws `ForeignOrigin`.
+ * Returns the allowed `Origin` of a request; undefined without one, for other clients than browsers. Allowed are pages of
+ * this machine, of known chats, of the settings, and of the server itself (`own`, by the request). Throws
+ * `ForeignOrigin`.
  */
 export function requireOrigin(headers: Headers, own: string, rules: OriginRules): string | undefined {
   const sent = headers.get('origin');
@@ -24,11 +24,11 @@ export function requireOrigin(headers: Headers, own: string, rules: OriginRules)
   if (allowedOrigins.some((allowed) => allowed.toLowerCase() === origin)) return sent;
   if (origin === own.toLowerCase() && !canBeRebound(own)) return sent;
   throw new ForeignOrigin(
-    'A browser sent this from a page of another site. Allowed are pages on localhost, on the address of this server, of ChatGPT and Claude, and those in AGENT3_ALLOWED_ORIGINS. Behind a name, the owner of the server sets AGENT3_PUBLIC_URL.',
+    'A browser sent this from a page of another site. Allowed are pages on localhost, on the address of this server, of ChatGPT and Claude, and of AGENT3_ALLOWED_ORIGINS. For a server with a domain name, its owner sets AGENT3_PUBLIC_URL.',
   );
 }
 
-/** What lets the page of `origin` read an answer (CORS, Fetch standard). */
+/** Returns headers that let the page of `origin` read an answer (CORS, Fetch standard). */
 export function corsHeaders(origin: string | undefined): Readonly<Record<string, string>> {
   if (origin === undefined) return {};
   return {
@@ -38,7 +38,7 @@ export function corsHeaders(origin: string | undefined): Readonly<Record<string,
   };
 }
 
-/** The same for what a browser asks before a page may send something. */
+/** Returns the headers that answer a preflight request of a browser. */
 export function preflightHeaders(origin: string | undefined): Readonly<Record<string, string>> {
   return {
     ...corsHeaders(origin),
@@ -49,15 +49,15 @@ export function preflightHeaders(origin: string | undefined): Readonly<Record<st
   };
 }
 
-/** Whether this is an origin on a loopback name or address, which no page of another site has. */
+/** Returns true for an origin on a loopback name or address, which no other site has. */
 export function isLoopback(origin: string): boolean {
   const host = hostOf(origin);
   return host === 'localhost' || host === '[::1]' || (host !== undefined && /^127\.\d+\.\d+\.\d+$/.test(host));
 }
 
 /**
- * DNS rebinding: a page on a name whose owner points it at this machine is same-origin by `Host`. An address cannot be
- * pointed elsewhere, and over HTTPS the certificate proves the name.
+ * Prevents DNS rebinding: for a name that an attacker points at this machine, `Host` equals the origin. An address cannot
+ * be pointed elsewhere, and over HTTPS the certificate proves the name.
  */
 function canBeRebound(own: string): boolean {
   const host = hostOf(own);

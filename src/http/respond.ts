@@ -10,13 +10,13 @@ export interface AnswerDeps {
   readonly accessLog: AccessLog;
 }
 
-/** The answer to a call that was refused or failed: JSON, with its log line. */
+/** Answers a refused or failed call with JSON, and writes its log line. */
 export function failed(deps: AnswerDeps, exchange: Exchange, error: unknown): Response {
   const problem = problemOf(error);
   return respond(deps, exchange, problem.status, problem.body, problem.headers, error);
 }
 
-/** Every answer but a stream and the parts of `/docs`: JSON. */
+/** Answers with JSON: everything but streams and the files of `/docs`. */
 export function respond(
   deps: AnswerDeps,
   exchange: Exchange,
@@ -30,7 +30,7 @@ export function respond(
   return send(deps, exchange, status, text, Buffer.byteLength(text), all, error);
 }
 
-/** Every answer but a stream leaves through here, with its log line. */
+/** Sends an answer that is not a stream, and writes its log line. */
 export function send(
   deps: AnswerDeps,
   exchange: Exchange,
@@ -44,10 +44,10 @@ export function send(
   return new Response(body, { status, headers: { 'x-request-id': exchange.id, ...headers } });
 }
 
-/** Writes the line of an answer that leaves now. */
+/** Writes the log line of an answer. */
 export function log(deps: AnswerDeps, exchange: Exchange, ending: Omit<Ending, 'durationMs'>): void {
   const durationMs = performance.now() - exchange.startedMs;
-  // After the answer has left: nobody waits for a log line.
+  // After the answer was sent, which need not wait for a log line.
   setImmediate(() => {
     deps.metrics.request(exchange.op, ending.status ?? 0, durationMs / 1000);
     if (isFailedLogin(ending.error)) deps.metrics.failedLogin();
@@ -59,19 +59,19 @@ function isFailedLogin(error: unknown): boolean {
   return error instanceof Unauthorized || error instanceof SignInRequired || error instanceof GuessingRefused;
 }
 
-/** Longest method and path that a log line repeats: both are the client's own words. */
+/** Longest method and path in a log line: both come from the client. */
 const MAX_LOGGED_CHARS = 200;
 
 export interface Ending {
-  /** Of HTTP; undefined where another transport carried the answer. */
+  /** HTTP status; undefined for another transport. */
   readonly status: number | undefined;
   readonly durationMs: number;
-  /** Of the answer's body; undefined where nobody counts them. */
+  /** Bytes of the answer's body; undefined when they are not counted. */
   readonly bytes: number | undefined;
   readonly error: unknown;
 }
 
-/** One line per request: what was asked and how it ended, never the token, a command or its output. */
+/** Logs one line per request: what was asked and how it ended, but never the token, a command or its output. */
 export function logExchange(logger: Logger, exchange: Exchange, ending: Ending): void {
   const fields = {
     request_id: exchange.id,
@@ -91,13 +91,13 @@ export function logExchange(logger: Logger, exchange: Exchange, ending: Ending):
   else logger.info(fields, 'request');
 }
 
-/** Lines a minute of requests without a token, or with a wrong one: of one network, and of all. */
+/** Most lines per minute for requests with a missing or wrong token: of one network, and of all. */
 const MOST_LINES = { ofOne: 100, ofAll: 500 } as const;
 const WINDOW_MS = 60_000;
 
 /**
- * The log of requests over HTTP. Whoever has no token cannot fill it: beyond so many lines a minute their requests are
- * counted, and the log has the number. A `/healthz` that is well is logged at the level debug.
+ * The log of requests over HTTP. Requests without a valid token cannot fill it: beyond the limit per minute they are only
+ * counted. A successful `/healthz` is logged at the level debug.
  */
 export class AccessLog {
   readonly #lines = new Map<string, number>();
@@ -110,7 +110,7 @@ export class AccessLog {
     private readonly clock: Clock,
   ) {}
 
-  /** Writes the line of a request that was answered, or counts it. */
+  /** Writes the line of an answered request, or counts it. */
   write(exchange: Exchange, ending: Ending): void {
     if (exchange.path === '/healthz' && ending.status === 200) {
       this.logger.debug({ address: exchange.address }, 'healthz');
@@ -143,7 +143,7 @@ export class AccessLog {
 
   #logCount(): void {
     if (this.#counted === 0) return;
-    this.logger.warn({ requests: this.#counted }, 'more requests without a token, or with a wrong one, in a minute');
+    this.logger.warn({ requests: this.#counted }, 'further requests with a missing or wrong token, within a minute');
     this.#counted = 0;
   }
 }

@@ -10,25 +10,25 @@ export interface SignInAnswer {
   readonly body: string | null;
 }
 
-/** The routes by which clients sign in, which need no token. */
+/** The routes by which clients sign in, without a token. */
 export interface SignInDoor {
-  /** Every path, and its methods. */
+  /** All paths with their methods. */
   readonly routes: ReadonlyMap<string, readonly string[]>;
-  /** What the challenge on `/mcp` says of this sign-in (RFC 9728, RFC 6750). */
+  /** The challenge on `/mcp` that points to this sign-in (RFC 9728, RFC 6750). */
   readonly challenge: string;
-  /** Of every answer at a path, also of those that are errors. */
+  /** Headers of every answer at a path, also of errors. */
   headersAt(path: string): Readonly<Record<string, string>>;
   /** Answers a request; `read` reads its body. Throws an `AgentError`. */
   answer(exchange: HttpExchange, read: () => Promise<string>): Promise<SignInAnswer>;
 }
 
-/** What the route of the sign-in works with. */
+/** What the route of the sign-in needs. */
 interface SignInDeps extends AnswerDeps {
   readonly signIn: SignInDoor | undefined;
   readonly shutdown: OneShotEvent;
 }
 
-/** Answers a step of a client's sign-in; undefined where there is nothing at its path, for its method. */
+/** Answers a step of a client's sign-in; undefined for an unknown path or method. */
 export function answerSignIn(deps: SignInDeps, exchange: HttpExchange): Promise<Response> | undefined {
   const { signIn: door } = deps;
   return door?.routes.get(exchange.path)?.includes(exchange.method) === true ? answer(deps, door, exchange) : undefined;

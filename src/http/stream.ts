@@ -12,8 +12,8 @@ interface OpenedStream {
 
 /**
  * `GET /sessions/:id/stream`: the output of a session as server-sent events (HTML standard, section 9.2). `stdout` and
- * `stderr` in the query are the offsets to begin at, `encoding=base64` gives exact bytes; `Last-Event-ID` goes on where
- * a broken connection ended. Throws `InvalidArguments` and what `Followers.follow` throws.
+ * `stderr` in the query are the first offsets, `encoding=base64` returns exact bytes. `Last-Event-ID` continues after a
+ * broken connection. Throws `InvalidArguments` and what `Followers.follow` throws.
  */
 export async function openStream(
   followers: Followers,
@@ -32,12 +32,12 @@ export async function openStream(
     gone.fire();
     throw error;
   });
-  // Who leaves in the middle of output waits for no event that would close its files.
+  // A client that leaves in the middle of output waits for no event, so its files are closed here.
   gone.subscribe(() => void events.return());
   const body = new ReadableStream<Uint8Array>({
-    // The headers leave with the first bytes: a follower of a silent command knows at once that it is connected.
+    // Headers are sent with the first bytes, so that a client of a silent command knows that it is connected.
     start: (controller) => controller.enqueue(Buffer.from(': following\n\n')),
-    // One event for each that the client takes: a slow client holds nothing in memory.
+    // One event at a time, as the client reads, so that a slow client uses no memory.
     pull: async (controller) => {
       const next = await events.next();
       if (next.done === true) {
@@ -54,7 +54,7 @@ export async function openStream(
   const headers = {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
-    // nginx would hold the events back.
+    // Otherwise nginx buffers the events.
     'x-accel-buffering': 'no',
   };
   return { response: new Response(body, { headers }), over: gone, bytes: () => sent };

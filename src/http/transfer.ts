@@ -18,18 +18,18 @@ import { type AnswerDeps, log } from './respond.ts';
 /** The path of a link, with its secret. */
 export const TRANSFER_PATH = /^\/transfer\/([^/]+)$/;
 
-/** What chats and search engines send to show what a link leads to: they get nothing of the file. */
+/** Programs of chats and search engines that preview a link. They get nothing of the file. */
 const PREVIEWS = new RegExp(
   [
     // What such a program does, or the address of a page about it.
     'bot\\b|preview|crawl|spider|scrap|fetcher|embed|expand|unfurl|proxy|safelinks|externalhit|\\+https?:',
-    // Who sends it.
+    // Its name.
     'whatsapp|slack|discord|telegram|skype|mattermost|linkedin|iframely|outlook|ms-office',
   ].join('|'),
   'i',
 );
 
-/** What every answer of a link has: a browser saves the file, and runs nothing of it. */
+/** Headers of every answer of a link: a browser saves the file, and runs nothing. */
 const HEADERS = {
   'content-type': 'application/octet-stream',
   'x-content-type-options': 'nosniff',
@@ -37,26 +37,26 @@ const HEADERS = {
   'cache-control': 'no-store',
   'referrer-policy': 'no-referrer',
   'x-robots-tag': 'noindex',
-  // nginx would take the whole file first.
+  // Otherwise nginx buffers the whole file.
   'x-accel-buffering': 'no',
 } as const;
 
-/** How a request to a link is answered. */
+/** The answer to a request to a link. */
 interface TransferAnswer {
   readonly response: Response;
-  /** Resolves with the bytes of its body, when they have been sent. */
+  /** Resolves with the number of bytes of its body, when they were sent. */
   readonly sent: Promise<number>;
 }
 
-/** What links work with. */
+/** What links need. */
 export interface TransferRouteDeps extends AnswerDeps, Pick<CallDeps, 'freeze'> {
   readonly transfers: Transfers;
   readonly shutdown: OneShotEvent;
 }
 
 /**
- * Answers a request to the link with this secret, which needs no token, and may have a large body. Its log line is
- * written when its bytes have passed. Throws `RouteNotFound` for a link that is not open, `MethodNotAllowed`, `Conflict`,
+ * Answers a request to the link with this secret, without a token. Its body may be large. Its log line is written when
+ * the bytes were transferred. Throws `RouteNotFound` for an unknown or ended link, `MethodNotAllowed`, `Conflict`,
  * `RangeRefused`, `RequestTooLarge`, `InvalidRequest`, `MachineRefused`, `ShuttingDown`.
  */
 export async function serveTransfer(
@@ -65,7 +65,7 @@ export async function serveTransfer(
   exchange: HttpExchange,
 ): Promise<Response> {
   if (deps.shutdown.fired) throw new ShuttingDown();
-  deps.freeze.require('The link keeps its ten minutes.');
+  deps.freeze.require('The ten minutes of the link do not run meanwhile.');
   const { response, sent } = await answer(deps, secret, exchange);
   response.headers.set('x-request-id', exchange.id);
   void sent.then((bytes) => log(deps, exchange, { status: response.status, bytes, error: undefined }));
@@ -84,7 +84,7 @@ async function answer(
   exchange.op = transfer.kind;
   const allow = transfer.kind === 'download' ? 'GET, HEAD' : 'PUT, HEAD';
   if (!allow.split(', ').includes(request.method))
-    throw new MethodNotAllowed(allow, `This link is for ${transfer.kind}: it takes ${allow}.`);
+    throw new MethodNotAllowed(allow, `This link is for ${transfer.kind}. Use ${allow}.`);
   if (transfer.kind === 'upload') return await answerUpload(transfer, request, address, freeze);
   if (PREVIEWS.test(request.headers.get('user-agent') ?? '') || request.headers.has('sec-purpose'))
     throw new RouteNotFound('This link is for a download, not for a preview.');
@@ -98,7 +98,7 @@ function whole(status: number, headers: Readonly<Record<string, string>>, body: 
   return { response, sent: Promise.resolve(text?.length ?? 0) };
 }
 
-/** RFC 9530, and where a client goes on. */
+/** Headers with the digest (RFC 9530) and the next offset. */
 function resultHeaders({ bytes, sha256 }: TransferResult): Record<string, string> {
   return { 'upload-offset': String(bytes), ...(sha256 !== undefined && digestHeader(sha256)) };
 }
@@ -122,14 +122,14 @@ async function answerUpload(
     if (total !== undefined && received < total)
       return whole(202, { 'upload-offset': String(received) }, { received, bytes: total });
     if (total !== undefined && received > total)
-      throw new InvalidRequest(`Content-Range says ${total} bytes, and ${received} came. Send the file again.`);
-    freeze.require('What has come is kept.');
+      throw new InvalidRequest(`Content-Range says ${total} bytes, but ${received} arrived. Send the file again.`);
+    freeze.require('The bytes that arrived are kept.');
     const done = await transfer.commit(address);
     return whole(done['status'] === 'waiting' ? 202 : 201, digestHeader(String(done['sha256'])), done);
   });
 }
 
-/** Where a body begins in its file (RFC 9110, section 14.4), and how many bytes the file has, where that is known. */
+/** Parses Content-Range (RFC 9110, section 14.4): the first byte of a body in its file, and the size of the file if known. */
 function contentRange(headers: Headers): { readonly offset: number; readonly total: number | undefined } {
   const text = headers.get('content-range');
   if (text === null) return { offset: 0, total: undefined };
@@ -137,11 +137,11 @@ function contentRange(headers: Headers): { readonly offset: number; readonly tot
   if (from === undefined || total === '*')
     throw new InvalidRequest('Content-Range must have the form: bytes FIRST-LAST/SIZE.');
   if (to !== undefined && to !== '*' && (Number(to) < Number(from) || Number(to) >= Number(total)))
-    throw new InvalidRequest('Content-Range has a last byte that is before the first, or behind the end.');
+    throw new InvalidRequest('The last byte of Content-Range is before the first, or after the end.');
   return { offset: Number(from), total: Number(total) };
 }
 
-/** The pieces of a body, until the transfer is over. Throws `InvalidRequest` when its client goes away in the middle. */
+/** Yields the pieces of a body, until the transfer ends. Throws `InvalidRequest` when the client disconnects. */
 async function* bodyOf(request: Request, { over }: Upload): AsyncGenerator<Uint8Array, void> {
   const reader = request.body?.getReader();
   if (reader === undefined) return;
@@ -154,14 +154,14 @@ async function* bodyOf(request: Request, { over }: Upload): AsyncGenerator<Uint8
     }
   } catch {
     throw new InvalidRequest(
-      'The connection was closed before all bytes had come. What has come is kept: send the rest.',
+      'The connection was closed before all bytes arrived. The bytes that arrived are kept: send the rest.',
     );
   } finally {
     unsubscribe();
   }
 }
 
-/** A client that only looks has gone by then: the last byte waits for that. */
+/** Time after which a client that only looks has disconnected. The last byte is sent then. */
 const LAST_BYTE_MS = 100;
 
 async function answerDownload(transfer: Download, request: Request, address: string): Promise<TransferAnswer> {
@@ -187,11 +187,11 @@ async function answerDownload(transfer: Download, request: Request, address: str
 
 interface Part {
   readonly from: number;
-  /** Behind the last byte. */
+  /** The offset after the last byte. */
   readonly to: number;
 }
 
-/** One range of bytes that a request asks for (RFC 9110, section 14.2); undefined: all, also for several. Throws `RangeRefused`. */
+/** Parses the range of a request (RFC 9110, section 14.2); undefined for all bytes, or several ranges. Throws `RangeRefused`. */
 function rangeOf(headers: Headers, etag: string, bytes: number): Part | undefined {
   const condition = headers.get('if-range');
   if (condition !== null && condition !== etag) return undefined;
@@ -209,7 +209,7 @@ function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, add
   let at = from;
   const body = new ReadableStream<Uint8Array>(
     {
-      // One piece when the client has taken the one before: a slow client holds nothing in memory.
+      // One piece at a time, as the client reads, so that a slow client uses no memory.
       pull: async (controller) => {
         try {
           const next = await pieces.next();
@@ -218,11 +218,11 @@ function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, add
             controller.enqueue(next.value);
             return;
           }
-          if (at !== to || gone.aborted) throw new MachineRefused('The file did not pass whole.', undefined);
+          if (at !== to || gone.aborted) throw new MachineRefused('The file was not transferred completely.', undefined);
           transfer.took(from, to, address);
           controller.close();
         } catch (error) {
-          // The connection breaks: an answer that ended well would look whole.
+          // The connection is broken off: otherwise the answer would look complete.
           controller.error(error);
         }
         resolve(at - from);
@@ -237,7 +237,7 @@ function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, add
   return { body, sent };
 }
 
-/** The same bytes, the last of them a moment later and only to a client that is still there. */
+/** Yields the same bytes, but the last one a moment later, and only when the client is still connected. */
 async function* heldBack(pieces: AsyncGenerator<Uint8Array, void>, gone: AbortSignal) {
   let held: Uint8Array | undefined;
   for await (const piece of pieces) {

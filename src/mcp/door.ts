@@ -6,12 +6,12 @@ import type { AddressList } from '../lib/addresses.ts';
 import type { McpHttp, McpHttpDeps } from './http.ts';
 import type { mcpServer } from './server.ts';
 
-/** What the door works with. */
+/** What the MCP endpoint needs. */
 export interface McpDoorDeps extends McpHttpDeps, OriginRules {
   readonly trustedProxies: AddressList;
 }
 
-/** MCP's Streamable HTTP at `/mcp`, as a door of the app. `newServer` makes the server behind it: by default the agent's. */
+/** Makes MCP's Streamable HTTP at `/mcp` for the app. `newServer` makes the server behind it, by default the agent's. */
 export function mcpDoor(deps: McpDoorDeps, newServer?: typeof mcpServer): McpDoor {
   let http: Promise<McpHttp> | undefined;
   return {
@@ -21,7 +21,7 @@ export function mcpDoor(deps: McpDoorDeps, newServer?: typeof mcpServer): McpDoo
     },
     answer: async (request, exchange, reading, done) => {
       const body = await readJson(request, reading, 'with one message of JSON-RPC 2.0');
-      // Loaded with the first client: the package costs the start of the agent time and memory.
+      // Loaded for the first client, to save time and memory at the start of the agent.
       http ??= import('./http.ts').then(({ McpHttp }) => new McpHttp(deps, newServer));
       return (await http).answer(request, body, exchange, done);
     },

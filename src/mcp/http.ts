@@ -25,36 +25,36 @@ import {
 } from './message.ts';
 import { callTool, firesWith, type McpCall, type McpServerDeps, mcpServer } from './server.ts';
 
-/** Of one request (revisions before 2025-06-18): each message costs what a request costs. */
+/** Most messages of one request (revisions before 2025-06-18): each costs as much as a request. */
 const MAX_BATCH = 10;
 
 /** For the log: the client closed its connection before the answer. */
 const CLIENT_GONE = 499;
 
-/** What MCP over HTTP works with. */
+/** What MCP over HTTP needs. */
 export interface McpHttpDeps extends McpServerDeps {
   readonly rateLimiter: RateLimiter;
   readonly turns: Turns;
 }
 
-/** Told when an answer is out, or its client is gone. */
+/** Called when an answer was sent, or its client has disconnected. */
 export type AnswerDone = (status: number, bytes: number) => void;
 
 /**
- * MCP's Streamable HTTP, every request by itself: nothing is kept between requests but the calls under way, so a restart
- * or an old `Mcp-Session-Id` loses no client. Requests of 2026-07-28 go to the package's own handler. Older ones go
- * through its transport here, because the package's fallback loses cancellations and takes a closed connection for one.
+ * MCP's Streamable HTTP without sessions: only running calls are kept between requests, so clients survive a restart and
+ * may send an old `Mcp-Session-Id`. Requests of 2026-07-28 go to the package's own handler. Older ones use its transport
+ * here, because the package's fallback loses cancellations and takes a closed connection for one.
  */
 export class McpHttp {
   readonly #modern: McpHttpHandler;
-  /** Calls of older clients under way, which a later message may take back. */
+  /** Running calls of older clients, which a later message may cancel. */
   readonly #underWay = new Map<string, Set<OneShotEvent>>();
 
   constructor(
     private readonly deps: McpHttpDeps,
     private readonly newServer = mcpServer,
   ) {
-    // Made when they are first used otherwise, which costs the first call 50 ms.
+    // Otherwise the first use makes them, which costs the first call 50 ms.
     preloadSchemas();
     this.#modern = createMcpHandler(
       ({ authInfo }) => {
@@ -70,25 +70,25 @@ export class McpHttp {
     );
   }
 
-  /** Answers a request; its slot is held until the answer is out, when `done` is called. Throws `TooManyRequests`. */
+  /** Answers a request. It holds its slot until the answer was sent, when `done` is called. Throws `TooManyRequests`. */
   async answer(request: Request, sent: unknown, exchange: Exchange, done: AnswerDone): Promise<Response> {
     const body = normalize(sent);
     const messages = messagesOf(body).length;
     if (messages > MAX_BATCH)
       return refusal(
-        `a batch may have ${MAX_BATCH} messages, and this one has ${messages}. Send each in a request of its own.`,
+        `a batch may have at most ${MAX_BATCH} messages, not ${messages}. Send each in its own request.`,
         exchange,
         done,
       );
     if (messagesOf(body).some(hasLongLabel))
-      return refusal('an id or progressToken may have 256 characters.', exchange, done);
+      return refusal('an id or progressToken may have at most 256 characters.', exchange, done);
     if (messages > 1) {
       this.deps.rateLimiter.consume(exchange.principal, messages - 1);
       exchange.slot?.add(messages - 1);
     }
     const slot = exchange.slot?.keep();
     try {
-      // What the messages of a request ask for is one piece of work: however many come, no other token waits for them.
+      // All messages of a request count as one piece of work, so that no other token waits for them.
       await this.deps.turns.take(exchange.principal);
       const usual = isOlderVersion(request.headers) ? plainCall(body) : undefined;
       const operation = usual && this.deps.operations.find(({ name }) => name === usual.name);
@@ -112,7 +112,7 @@ export class McpHttp {
     }
   }
 
-  /** The usual call of older clients, without the package: that would take a tenth to a quarter of a millisecond more. */
+  /** The usual call of older clients, without the package, which would take 0.1 to 0.25 ms more. */
   async #call(operation: Operation, { id, args }: PlainCall, exchange: Exchange, label: string): Promise<string> {
     const call = this.#olderCall(exchange, label, id, false);
     try {
@@ -123,7 +123,7 @@ export class McpHttp {
     }
   }
 
-  /** The protocol of 2026-07-28: whoever closes the stream of a call takes it back. */
+  /** The protocol of 2026-07-28: closing the stream of a call cancels it. */
   async #newer(request: Request, body: unknown, caller: Caller): Promise<Answered> {
     const authInfo: AuthInfo = { token: '', clientId: caller.exchange.principal, scopes: [] };
     callers.set(authInfo, caller);
@@ -132,17 +132,17 @@ export class McpHttp {
     if (signal.aborted) gone.resolve();
     else signal.addEventListener('abort', () => gone.resolve(), { once: true });
     const answered = this.#modern.fetch(request, { parsedBody: body, authInfo });
-    // It may be refused with a closed connection when nobody listens any more.
+    // It may be refused with a closed connection when the client has disconnected.
     answered.catch(() => {});
     const response = await Promise.race([answered, gone.promise]);
     const close = () => {};
     if (!signal.aborted && response !== undefined) return { response, close };
-    // A client that closed its connection hears no answer: its exchange ends with its call.
+    // A client that closed its connection gets no answer. Its exchange ends with its call.
     await caller.underWay;
     return { response: new Response(null, { status: CLIENT_GONE }), close };
   }
 
-  /** A server and a transport for this request alone. */
+  /** Makes a server and a transport for one request. */
   async #older(request: Request, body: unknown, { exchange, takesStream }: Caller): Promise<Answered> {
     const messages = messagesOf(body);
     const label = labelOf(request);
@@ -154,7 +154,7 @@ export class McpHttp {
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: !streams });
     await server.connect(transport);
     const response = await transport.handleRequest(request, { parsedBody: body });
-    // A label, not a session: clients send it back, so that what one takes back is its own.
+    // A label, not a session: clients send it back, so that each can cancel only its own calls.
     if (messages.some(isInitialize) && response.ok) response.headers.set('mcp-session-id', crypto.randomUUID());
     // Without this, memory grows with every answer.
     return { response, close: () => void server.close() };
@@ -175,42 +175,42 @@ export class McpHttp {
   #cancel(exchange: Exchange, label: string, id: unknown): void {
     if (id === undefined) return;
     const [call, ...others] = this.#underWay.get(callKey(exchange, label, id)) ?? [];
-    // Of two, nobody knows which one is meant: a client stops no command of another.
+    // When two calls match, it is unclear which one is meant. A client must not stop a command of another.
     if (others.length === 0) call?.fire();
   }
 }
 
 interface Answered {
   readonly response: Response;
-  /** Gives back what the answer took; called when it is out. */
+  /** Releases the slot; called when the answer was sent. */
   readonly close: () => void;
 }
 
-/** Who sent a request of 2026-07-28, and how it hears its answer. */
+/** The sender of a request of 2026-07-28, and how it gets its answer. */
 interface Caller {
-  /** Resolves when its call is over; undefined before it has begun. */
+  /** Resolves when its call has ended; undefined before it has begun. */
   underWay?: Promise<void>;
   readonly exchange: Exchange;
-  /** It takes an answer as a stream of events, which progress needs. */
+  /** It accepts a stream of events, which progress needs. */
   readonly takesStream: boolean;
 }
 
-/** The package hands on to a call what came with its message: by that the call finds its caller. */
+/** Finds the caller of a call, by what the package passes on from its message. */
 const callers = new WeakMap<AuthInfo, Caller>();
 
 function callerOf(auth: AuthInfo | undefined): Caller {
   const caller = auth && callers.get(auth);
-  if (caller === undefined) throw new Error('a call reached its tool without passing the door');
+  if (caller === undefined) throw new Error('a call reached its tool without a caller');
   return caller;
 }
 
-/** Whether the headers of a request are those of revisions before 2026-07-28. */
+/** Returns true for the headers of revisions before 2026-07-28. */
 function isOlderVersion(headers: Headers): boolean {
   const version = headers.get('mcp-protocol-version');
   return (version === null || SUPPORTED_PROTOCOL_VERSIONS.includes(version)) && !headers.has('mcp-method');
 }
 
-/** Which client it is, as far as it says: two of one token may have the same ids. Some send no session id back. */
+/** Identifies the client, as far as it says: two clients of one token may use the same ids. Some send no session id. */
 function labelOf({ headers }: Request): string {
   return headers.get('mcp-session-id') ?? `\0${headers.get('user-agent') ?? ''}`;
 }
@@ -220,12 +220,12 @@ function takesStream(headers: Headers): boolean {
   return accept.includes('text/event-stream') || accept.includes('*/*');
 }
 
-/** What names a call of a client: two clients of one token may both have a request 1. */
+/** Identifies a call of a client: two clients of one token may both have a request 1. */
 function callKey({ principal }: Exchange, label: string, id: unknown): string {
   return JSON.stringify([principal, label, id]);
 }
 
-/** The package looks at headers alone: the body was read, and every `Accept` and `Content-Type` is good. */
+/** Makes a request for the package, which reads only headers: the body was read, and any `Accept` and `Content-Type` is accepted. */
 function withoutBody({ url, method, headers, signal }: Request): Request {
   const sent = new Headers(headers);
   sent.set('accept', 'application/json, text/event-stream');
@@ -233,7 +233,7 @@ function withoutBody({ url, method, headers, signal }: Request): Request {
   return new Request(urlOf(url).href, { method, headers: sent, signal });
 }
 
-/** In the words of JSON-RPC, as the package refuses what it cannot take. */
+/** Refuses a request with an error of JSON-RPC, as the package does. */
 function refusal(why: string, exchange: Exchange, done: AnswerDone): Response {
   const error = { code: ProtocolErrorCode.InvalidRequest, message: `Invalid Request: ${why}` };
   return jsonOf(400, JSON.stringify({ jsonrpc: '2.0', error, id: null }), exchange, done);
@@ -244,7 +244,7 @@ function jsonOf(status: number, text: string, { id }: Exchange, done: AnswerDone
   return new Response(text, { status, headers: { 'content-type': 'application/json', 'x-request-id': id } });
 }
 
-/** The same response with `headers` added; `done` hears how many bytes went out, when the last has or the client is gone. */
+/** Returns the response with more `headers`. Calls `done` with the number of bytes sent, at the end or when the client disconnects. */
 async function watched(
   response: Response,
   headers: Readonly<Record<string, string>>,
@@ -256,7 +256,7 @@ async function watched(
     return new Response(null, init);
   }
   if (!response.headers.get('content-type')?.startsWith('text/event-stream')) {
-    // It is there as a whole: as a stream it would cost a tenth of a millisecond more.
+    // The answer is complete. As a stream, it would cost 0.1 ms more.
     const whole = await response.text();
     done(Buffer.byteLength(whole));
     return new Response(whole, init);

@@ -17,7 +17,7 @@ import { AccessLapsed } from '../lib/errors.ts';
 import { instructionsFor } from '../operations/instructions.ts';
 import { type Operation, offered, usableBy } from '../operations/operation.ts';
 
-/** What every MCP server works with, whatever carries its messages. */
+/** What every MCP server needs, for any transport. */
 export interface McpServerDeps extends Pick<CallDeps, 'access'> {
   readonly operations: readonly Operation[];
   readonly calls: CallLimiter;
@@ -27,26 +27,26 @@ export interface McpServerDeps extends Pick<CallDeps, 'access'> {
   readonly version: string;
 }
 
-/** A call as its door hands it over. */
+/** A call from its transport. */
 export interface McpCall {
   readonly exchange: Exchange;
   readonly cancelled: OneShotEvent;
-  /** Whether the client can be told of progress before its answer. */
+  /** Whether the client can get progress before its answer. */
   readonly hearsProgress: boolean;
   end(): void;
 }
 
-/** Gives the call that a request of the protocol belongs to. */
+/** Returns the call that a request of the protocol belongs to. */
 export type BeginCall = (context: ServerContext) => McpCall;
 
-/** An MCP server with each operation that `principal` can use as a tool. It has to be connected to a transport. */
+/** Makes an MCP server with the operations that `principal` can use as tools. Connect it to a transport. */
 export function mcpServer(deps: McpServerDeps, principal: string, begin: BeginCall): Server {
   const server = new Server(
     { name: 'agent3', title: 'Agent3', version: deps.version },
     {
       capabilities: { tools: {} },
       instructions: instructionsOf(deps, principal),
-      // Nothing is asked of the client, so nothing it says is validated: the default would build a validator for each.
+      // The server asks nothing of the client, so there is nothing to validate. The default would build a validator each time.
       jsonSchemaValidator: { getValidator: neverValidates },
       cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },
     },
@@ -56,7 +56,7 @@ export function mcpServer(deps: McpServerDeps, principal: string, begin: BeginCa
     const operation = deps.operations.find(({ name }) => name === params.name);
     if (operation === undefined) {
       const names = (await toolsOf(deps, principal)).map(({ name }) => name).join(', ');
-      throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Unknown tool; there are ${names}`);
+      throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Unknown tool. There are: ${names}`);
     }
     const call = begin(context);
     try {
@@ -68,10 +68,10 @@ export function mcpServer(deps: McpServerDeps, principal: string, begin: BeginCa
   return server;
 }
 
-/** How long a client may keep the list of tools: an upgrade, or another profile of its token, is seen within this time. */
+/** How long a client may cache the list of tools. An upgrade or a new profile takes effect within this time. */
 const TOOLS_TTL_MS = 300_000;
 
-/** A client connects also where its token may do nothing, and hears why. */
+/** A client may connect even when its token may do nothing, and is told why. */
 function instructionsOf(deps: McpServerDeps, principal: string): string {
   try {
     const { operations, profile } = usableBy(deps, principal);
@@ -87,10 +87,10 @@ function neverValidates(): never {
   throw new Error('this server asks nothing of its clients');
 }
 
-/** Each is made when it is first asked for. */
+/** Each is made on first use. */
 const tools = new WeakMap<Operation, Tool>();
 
-/** Throws `ProtocolError` where it may do nothing: a client would keep an empty list. */
+/** Throws `ProtocolError` when the token may do nothing: a client would cache an empty list. */
 async function toolsOf(deps: McpServerDeps, principal: string): Promise<Tool[]> {
   try {
     return (await offered(usableBy(deps, principal).operations)).map((operation) => {
@@ -115,7 +115,7 @@ function tool({ name, summary, description, args, readOnly, mayDestroy, files }:
   };
 }
 
-/** Runs an operation for a call, which hears of progress by `send`. A refusal is an answer too. */
+/** Runs an operation for a call and sends progress by `send`. A refusal is an answer too. */
 export async function callTool(
   deps: McpServerDeps,
   operation: Operation,
@@ -128,7 +128,7 @@ export async function callTool(
   const interrupted = new OneShotEvent();
   for (const event of [deps.shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
   try {
-    // A call goes on when its client has gone: it holds the slot of its request, and without one has its own.
+    // A call continues when its client has disconnected. It holds the slot of its request, or one of its own.
     using _slot = exchange.slot?.keep() ?? deps.calls.acquire(exchange.principal);
     const answer = await invokeFor(exchange, operation, args, {
       shutdown: interrupted,
@@ -145,7 +145,7 @@ export async function callTool(
   }
 }
 
-/** A message without the text of its answer. */
+/** Returns a message without the text of its answer. */
 const FRAME_CHARS = 400;
 
 /** The fields of an answer are JSON within JSON, so their quotes and backslashes take twice as much: so many there are. */

@@ -135,7 +135,7 @@ describe('what one token cannot take from others:', () => {
       const reply = await call(agent.token, 'read_session', { session });
       return reply.status === 429 && reply;
     });
-    expect(refused.body.message).toContain('450 calls of this token are under way, which is its share of the 600');
+    expect(refused.body.message).toContain('This token has 450 calls running, its share of at most 600');
     expect((await call(other, 'shell', { cmd: 'echo free' })).body.stdout).toBe('free\n');
     await eventually('they are answered when the command has ended', async () => {
       return (await call(agent.token, 'read_session', { session })).status === 200;

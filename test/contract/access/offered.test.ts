@@ -81,7 +81,7 @@ describe.skipIf(missing.length > 0)('a token', () => {
   test('that asks for a tool that is none hears of its own', async () => {
     await using client = await connect('reader', 'older');
     await expect(client.sdk.callTool({ name: 'format', arguments: {} })).rejects.toThrow(
-      'Unknown tool; there are read_session, list_sessions, server_info',
+      'Unknown tool. There are: read_session, list_sessions, server_info',
     );
   });
 

@@ -222,7 +222,7 @@ describe('the file', () => {
       return agent.logs.some(({ msg }) => String(msg).startsWith('the file of tokens cannot be used'));
     });
     const { code, stderr } = await cli('create', 'more', '--profile', 'full');
-    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('is no JSON') });
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('is not JSON') });
     writeFileSync(FILE, text);
   });
 

@@ -150,7 +150,7 @@ describe.skipIf(process.geteuid?.() !== 0)('tokens from the console', () => {
   });
 
   test('cannot have a name or a secret that is taken, nor that of the token of the settings', async () => {
-    expect(await leave(createOf({ token: 'default' }))).toMatchObject(refused('choose another'));
+    expect(await leave(createOf({ token: 'default' }))).toMatchObject(refused('Choose another'));
     expect(await leave(createOf())).toMatchObject({ state: 'done' });
     expect(await leave(createOf())).toMatchObject(refused('there is a token phone'));
     expect(await leave(createOf({ token: 'two', made: '22222222' }))).toMatchObject(

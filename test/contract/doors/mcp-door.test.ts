@@ -252,7 +252,7 @@ describe('/mcp', () => {
     expect(refused.body).toMatchObject({
       jsonrpc: '2.0',
       id: null,
-      error: { code: -32600, message: expect.stringContaining('a batch may have 10 messages, and this one has 11') },
+      error: { code: -32600, message: expect.stringContaining('a batch may have at most 10 messages, not 11') },
     });
     for (let count = 0; count < 2; count++) {
       const { status, text } = await send(batch(10));

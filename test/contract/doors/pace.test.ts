@@ -24,7 +24,7 @@ describe('requests of one token', () => {
     expect([1, 2]).toContain(seconds);
     expect(refused?.body).toMatchObject({
       error: 'Too many requests',
-      message: expect.stringContaining(`More than 30 requests a minute came with this token. Wait ${seconds} seconds`),
+      message: expect.stringContaining(`This token sent more than 30 requests in a minute. Wait ${seconds} seconds`),
     });
     const headers = { 'x-auth-token': other };
     const reply = await readReply(await fetch(`${agent.url}/list_sessions`, { method: 'POST', headers }));
@@ -72,7 +72,7 @@ describe('text of one token', () => {
     };
     const refused = await refusalOf(40, () => JSON.stringify(body));
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
-    expect(refused.text).toContain('More than 64 MiB of commands, input and files came with this token');
+    expect(refused.text).toContain('This token sent more than 64 MiB in a minute');
     const chunked = () =>
       new ReadableStream({
         start: (controller) => {
