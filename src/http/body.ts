@@ -85,7 +85,8 @@ export function readOpenBody(request: Request, shutdown: OneShotEvent): Promise<
   let total = 0;
   const count = (bytes: number): void => {
     total += bytes;
-    if (total > OPEN_BODY.bytes) throw new RequestTooLarge(`A request without a token may have at most ${OPEN_BODY.bytes} bytes.`);
+    if (total > OPEN_BODY.bytes)
+      throw new RequestTooLarge(`A request without a token may have at most ${OPEN_BODY.bytes} bytes.`);
   };
   return inTime(readBody(request, count), Deadline.after(OPEN_BODY.seconds), shutdown);
 }
@@ -104,7 +105,9 @@ async function readInTime(request: Request, { deadline, shutdown, count, turn }:
 async function requireConnection(request: Request): Promise<void> {
   await setImmediate();
   if (request.signal.aborted)
-    throw new InvalidRequest('The connection was closed before the call began. Send one request at a time on a connection.');
+    throw new InvalidRequest(
+      'The connection was closed before the call began. Send one request at a time on a connection.',
+    );
 }
 
 async function readBody(request: Request, count: (bytes: number) => void): Promise<Uint8Array> {

@@ -23,11 +23,10 @@ const COMMAND_BUCKETS_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 45, 120, 600,
 export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
-  readonly #requests = this.#counter(
-    'agent3_requests_total',
-    'Answered requests, by operation and HTTP status.',
-    ['op', 'status'],
-  );
+  readonly #requests = this.#counter('agent3_requests_total', 'Answered requests, by operation and HTTP status.', [
+    'op',
+    'status',
+  ]);
   readonly #commands = this.#counter('agent3_commands_total', 'Ended commands, by status.', ['status']);
   readonly #failedLogins = this.#counter(
     'agent3_failed_logins_total',

@@ -218,7 +218,8 @@ function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, add
             controller.enqueue(next.value);
             return;
           }
-          if (at !== to || gone.aborted) throw new MachineRefused('The file was not transferred completely.', undefined);
+          if (at !== to || gone.aborted)
+            throw new MachineRefused('The file was not transferred completely.', undefined);
           transfer.took(from, to, address);
           controller.close();
         } catch (error) {
