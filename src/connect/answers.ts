@@ -7,7 +7,7 @@ export function json(status: number, body: unknown): SignInAnswer {
   return { status, headers: JSON_HEADERS, body: JSON.stringify(body) };
 }
 
-/** An error in the words of RFC 6749 and RFC 7591. */
+/** Makes an error of RFC 6749 and RFC 7591. */
 export function refusal(status: number, error: string, description: string): SignInAnswer {
   return json(status, { error, error_description: description });
 }
@@ -16,13 +16,13 @@ export function html(status: number, body: string): SignInAnswer {
   return { status, headers: PAGE_HEADERS, body };
 }
 
-/** To the client, by GET, also after a form (RFC 9700, section 4.12). */
+/** Redirects to the client with GET, also after a form (RFC 9700, section 4.12). */
 export function redirect(location: string): SignInAnswer {
   const headers = { location, 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' };
   return { status: 303, headers, body: null };
 }
 
-/** What a browser asks before a page may send something. */
+/** Answers the preflight request of a browser. */
 export function preflight(methods: readonly string[]): SignInAnswer {
   const headers = {
     'access-control-allow-methods': methods.join(', '),

@@ -1,21 +1,21 @@
 import { type Client, mayRedirect } from './clients.ts';
 import { grantedScope, isResource } from './issuer.ts';
 
-/** What a client wants, once it is known who asks and where the answer goes. */
+/** The request of a known client, with a checked redirect. */
 export interface Asked {
   readonly client: Client;
   readonly redirectUri: string;
   readonly state: string | undefined;
   readonly challenge: string;
   readonly scope: string;
-  /** What the form sends again. */
+  /** The fields that the form sends again. */
   readonly fields: readonly (readonly [string, string])[];
 }
 
-/** Nobody may be sent anywhere with this: it is shown. */
+/** An error that is shown on the page, without a redirect. */
 export class PageFault extends Error {}
 
-/** The client hears of it by the redirect (RFC 6749, section 4.1.2.1). */
+/** An error that the client gets by the redirect (RFC 6749, section 4.1.2.1). */
 export class RedirectFault extends Error {
   constructor(
     readonly code: string,
@@ -31,7 +31,7 @@ export class RedirectFault extends Error {
 /** Finds the client of an id. Throws `PageFault`. */
 type FindClient = (id: string) => Promise<Client>;
 
-/** Parameters that the server goes by. One that comes twice could be read in two ways. */
+/** Parameters that the server uses. A repeated one is ambiguous. */
 const ONCE = [
   'client_id',
   'redirect_uri',
@@ -47,18 +47,17 @@ const ONCE = [
 const MAX_STATE_CHARS = 4096;
 
 /**
- * Reads what a client asks for; parameters that nobody knows are ignored. Throws `PageFault` until it is known who asks
- * and where the answer goes, then `RedirectFault`.
+ * Parses the request of a client, and ignores unknown parameters. Throws `PageFault` until the client and its redirect are
+ * known, then `RedirectFault`.
  */
 export async function readAsked(parameters: URLSearchParams, issuer: string, find: FindClient): Promise<Asked> {
   const twice = ONCE.find((name) => parameters.getAll(name).length > 1);
-  if (twice !== undefined) throw new PageFault(`${twice} came twice.`);
+  if (twice !== undefined) throw new PageFault(`${twice} is repeated.`);
   const clientId = parameters.get('client_id') ?? '';
   if (clientId === '') throw new PageFault('client_id is missing.');
   const client = await find(clientId);
   const redirectUri = parameters.get('redirect_uri') ?? '';
-  if (!mayRedirect(client, redirectUri))
-    throw new PageFault('redirect_uri is not one of those that this client has named.');
+  if (!mayRedirect(client, redirectUri)) throw new PageFault('redirect_uri is not registered for this client.');
   const state = parameters.get('state') ?? undefined;
   const refuse = (code: string, message: string): never => {
     throw new RedirectFault(code, message, client, redirectUri, state?.slice(0, MAX_STATE_CHARS));
@@ -80,7 +79,7 @@ export async function readAsked(parameters: URLSearchParams, issuer: string, fin
   return { client, redirectUri, state, challenge, scope: grantedScope(parameters.get('scope') ?? ''), fields };
 }
 
-/** Where an answer goes, with the issuer in it (RFC 9207). */
+/** Returns the URL of an answer, with the issuer in it (RFC 9207). */
 export function answerUrl(
   redirectUri: string,
   answer: Readonly<Record<string, string>>,

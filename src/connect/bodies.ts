@@ -1,23 +1,23 @@
 import { TooManyRequests } from '../lib/errors.ts';
 import { Shares } from '../lib/shares.ts';
 
-/** Bodies that are read at once, of all networks. */
+/** Most bodies that are read at once, of all networks. */
 const MAX_BODIES = 64;
 
 /**
- * The bodies that strangers send. A network that sends many slowly gets no more than its share. Many networks that do so
- * keep nobody out either: where all slots are taken, the oldest has to go, and an honest body has come in a moment.
+ * Limits the bodies of requests without a token. A network that sends many slowly gets only its share. When all slots are
+ * taken, the oldest body is dropped, so that many slow networks cannot block others: an honest body arrives at once.
  */
 export class Bodies {
   readonly #slots = new Shares(MAX_BODIES);
-  /** Each ends the reading of a body; the oldest is first. */
+  /** Functions that abort the reading of a body, oldest first. */
   readonly #stops = new Set<() => void>();
 
-  /** What `read` gives. Throws `TooManyRequests`, and what `read` throws. */
+  /** Returns the result of `read`. Throws `TooManyRequests`, and what `read` throws. */
   async read(network: string, read: () => Promise<string>): Promise<string> {
     if (!this.#slots.hasRoom(network)) {
       if (this.#slots.usedBy(network) > 0)
-        throw new TooManyRequests(2, 'Too many requests are under way from there. Try it again.');
+        throw new TooManyRequests(2, 'Too many requests at once from this network. Try again.');
       const [oldest] = this.#stops;
       oldest?.();
     }
@@ -25,7 +25,7 @@ export class Bodies {
     const { promise, reject } = Promise.withResolvers<never>();
     const stop = (): void => {
       this.#stops.delete(stop);
-      reject(new TooManyRequests(2, 'The body did not arrive at once, and others wait. Send it whole.'));
+      reject(new TooManyRequests(2, 'The body arrived too slowly while others waited. Send all of it at once.'));
     };
     this.#stops.add(stop);
     try {

@@ -7,24 +7,24 @@ const MAX_BYTES = 5120;
 const TIMEOUT_MS = 5000;
 const MAX_KEPT = 50;
 const KEPT_MS = 3_600_000;
-/** Documents that are fetched within a minute, for all who ask. */
+/** Most documents to fetch within a minute, in all. */
 const MAX_FETCHES = 10;
 const WINDOW_MS = 60_000;
 
-/** Why a client's document cannot be used; the message is for the consent page. */
+/** A client's document cannot be used. The message is for the consent page. */
 export class DocumentFault extends Error {}
 
-/** Whether an id is the URL of a document that describes its client. */
+/** Returns true when an id is the URL of a document that describes its client. */
 export function isDocumentUrl(id: string): boolean {
   if (id.length > MAX_ID_CHARS || !/^https:\/\/[\x21-\x7e]+$/.test(id) || /[#\\]/.test(id) || !URL.canParse(id))
     return false;
   const { href, hostname, port, pathname, username, password } = new URL(id);
   if (href !== id || port !== '' || pathname === '/' || username !== '' || password !== '') return false;
-  // A name with a dot, and no address: `hostname` of every spelling of one ends with digits or a bracket.
+  // A name with a dot, not an address: `hostname` of any address ends with digits or a bracket.
   return /\.[a-z][a-z0-9-]*$/.test(hostname) && !hostname.endsWith('.localhost');
 }
 
-/** The documents that clients publish of themselves (OAuth Client ID Metadata Document), fetched and kept for an hour. */
+/** Fetches the documents of clients (OAuth Client ID Metadata Document), and caches them for an hour. */
 export class ClientDocuments {
   readonly #kept = new Map<string, { readonly client: Client; readonly untilMs: number }>();
   #sinceMs = Number.NEGATIVE_INFINITY;
@@ -36,7 +36,7 @@ export class ClientDocuments {
     private readonly timeoutMs = TIMEOUT_MS,
   ) {}
 
-  /** The client whose document lies at `id`. Throws `DocumentFault`. */
+  /** Returns the client whose document is at `id`. Throws `DocumentFault`. */
   async client(id: string): Promise<Client> {
     const now = this.clock.elapsed();
     const kept = this.#kept.get(id);
@@ -55,7 +55,7 @@ export class ClientDocuments {
       this.#fetches = 0;
     }
     if (this.#fetches >= MAX_FETCHES)
-      throw new DocumentFault('too many programs were looked up within a minute. Try it again in a minute');
+      throw new DocumentFault('too many programs were looked up within a minute. Try again in a minute');
     this.#fetches++;
   }
 
@@ -74,7 +74,7 @@ export class ClientDocuments {
     } catch (error) {
       if (error instanceof DocumentFault) throw error;
       if (signal.aborted) throw new DocumentFault(`${url.host} did not answer in ${this.timeoutMs / 1000} s`);
-      if (error instanceof SyntaxError) throw new DocumentFault(`what ${url.host} answered is not JSON`);
+      if (error instanceof SyntaxError) throw new DocumentFault(`the answer of ${url.host} is not JSON`);
       throw new DocumentFault(`${url.host} cannot be reached from this server`);
     }
   }
@@ -91,13 +91,14 @@ async function readShort(response: Response): Promise<string> {
   return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(pieces));
 }
 
-/** What a document says. How its client would prove itself elsewhere is its own business: here none has a secret. */
+/** Parses a document. Its authentication method is ignored, because no client has a secret here. */
 function clientIn(id: string, document: unknown): Client {
   const { host } = new URL(id);
-  if (typeof document !== 'object' || document === null) throw new DocumentFault(`what ${host} answered is no object`);
+  if (typeof document !== 'object' || document === null)
+    throw new DocumentFault(`the answer of ${host} is not an object`);
   const { client_id, client_name, redirect_uris } = document as Record<string, unknown>;
   if (client_id !== id) throw new DocumentFault(`the document of ${host} is about another client`);
   const redirects = Array.isArray(redirect_uris) ? redirect_uris.filter(isRedirect) : [];
-  if (redirects.length === 0) throw new DocumentFault(`the document of ${host} has no redirect that can be used`);
+  if (redirects.length === 0) throw new DocumentFault(`the document of ${host} has no usable redirect`);
   return { id, name: clientName(client_name, host), isKnown: false, redirects };
 }

@@ -5,13 +5,13 @@ import type { GrantKey } from '../access/grant.ts';
 export interface Client {
   readonly id: string;
   readonly name: string;
-  /** Its name is the maker's own: the agent knows the client, or where its answers go. */
+  /** True when its name is certain: the agent knows the client, or its redirect. */
   readonly isKnown: boolean;
-  /** Where answers may go. */
+  /** Allowed redirects. */
   readonly redirects: readonly string[];
 }
 
-/** Every path of a program on the user's own computer. */
+/** Any path of a program on the user's own computer. */
 const ANY_LOOPBACK = 'http://127.0.0.1/*';
 
 interface KnownClient {
@@ -21,8 +21,8 @@ interface KnownClient {
 }
 
 /**
- * Clients whose documents need not be fetched: a server without a way out can be connected too, and so can it while a
- * document is broken. Every redirect is on the maker's own domain, or on the user's own computer.
+ * Known clients, whose documents need not be fetched, so that they work without outgoing connections and with a broken
+ * document. Every redirect is on the maker's own domain, or on the user's own computer.
  */
 const KNOWN: Readonly<Record<string, KnownClient>> = {
   'https://chatgpt.com/oauth/client.json': {
@@ -48,10 +48,10 @@ const KNOWN: Readonly<Record<string, KnownClient>> = {
   },
 };
 
-/** An older form of ChatGPT's, one for each connector. */
+/** An older redirect of ChatGPT, one for each connector. */
 const OLD_CHATGPT = /^https:\/\/chatgpt\.com\/oauth\/([\w-]{1,100})\/client\.json$/;
 
-/** The client with this id, where the agent knows it. */
+/** Returns the known client with this id, or undefined. */
 export function knownClient(id: string): Client | undefined {
   const known = Object.hasOwn(KNOWN, id) ? KNOWN[id] : undefined;
   if (known !== undefined) return { id, name: known.name, isKnown: true, redirects: known.redirects };
@@ -61,8 +61,8 @@ export function knownClient(id: string): Client | undefined {
 }
 
 /**
- * Redirects that tell which client it is: where each takes its answers, and nowhere else on its domain. Another page there
- * could lead on, to whoever sent the owner here.
+ * Redirects that identify a client. Only these exact URLs: another page on the domain could redirect further, to the
+ * person who sent the owner here.
  */
 const KINDS_BY_REDIRECT: readonly (readonly [RegExp, ClientKind])[] = [
   [/^https:\/\/chatgpt\.com\/(?:connector_platform_oauth_redirect|connector\/oauth\/[\w-]+)$/, 'chatgpt'],
@@ -71,18 +71,18 @@ const KINDS_BY_REDIRECT: readonly (readonly [RegExp, ClientKind])[] = [
   [/^https:\/\/www\.cursor\.com\/agents\/mcp\/oauth\/callback$/, 'cursor'],
 ];
 
-/** The one redirect by a scheme of its own (RFC 8252, section 7.1) that is taken: Cursor on the desktop has no other. */
+/** The only allowed redirect with its own scheme (RFC 8252, section 7.1): Cursor on the desktop has no other. */
 const CURSOR_APP = 'cursor://anysphere.cursor-mcp/oauth/callback';
 
-/** Whether an answer stays on the user's own computer. */
+/** Returns true when an answer stays on the user's own computer. */
 export function staysLocal(redirectUri: string): boolean {
   return redirectUri === CURSOR_APP || isLoopbackRedirect(redirectUri);
 }
 
-/** Programs on the user's own computer: which of them it is, nobody can prove. */
+/** Programs on the user's own computer, which cannot be told apart. */
 const LOCAL_KINDS: readonly ClientKind[] = ['claude-code', 'codex', 'cursor', 'vscode', 'other'];
 
-/** The kinds of clients that this one may be, going by where its answer goes. */
+/** Returns the kinds of clients that this one may be, by its redirect. */
 export function kindsOf({ id }: Client, redirectUri: string): readonly ClientKind[] {
   const known = Object.hasOwn(KNOWN, id) ? KNOWN[id] : undefined;
   if (known !== undefined) return [known.kind];
@@ -93,7 +93,7 @@ export function kindsOf({ id }: Client, redirectUri: string): readonly ClientKin
 
 const MAX_REDIRECT_CHARS = 512;
 
-/** Whether an answer can be sent there: to a site over HTTPS, or to a program on the user's own computer. */
+/** Returns true for a possible redirect: to a site over HTTPS, or to a program on the user's own computer. */
 export function isRedirect(value: unknown): value is string {
   if (value === CURSOR_APP) return true;
   if (typeof value !== 'string' || value.length > MAX_REDIRECT_CHARS || !/^[\x21-\x7e]+$/.test(value)) return false;
@@ -102,12 +102,12 @@ export function isRedirect(value: unknown): value is string {
   return username === '' && password === '' && (protocol === 'https:' || isLoopbackRedirect(value));
 }
 
-/** Whether an answer goes to a program on the user's own computer. */
+/** Returns true when an answer goes to a program on the user's own computer. */
 function isLoopbackRedirect(redirectUri: string): boolean {
   return /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?(?:[/?]|$)/.test(redirectUri);
 }
 
-/** Whether a client may have its answer sent there: exactly as it said, but for the port of a program (RFC 8252, 7.3). */
+/** Returns true when a client registered this redirect: exactly, but for the port of a program (RFC 8252, 7.3). */
 export function mayRedirect({ redirects }: Client, redirectUri: string): boolean {
   if (!isRedirect(redirectUri)) return false;
   if (redirects.includes(redirectUri)) return true;
@@ -123,7 +123,7 @@ function withoutPort(url: string): string {
   return plain.href;
 }
 
-/** A name as the consent page shows it: one line, not too long. */
+/** Returns a name for the consent page: one line, not too long. */
 export function clientName(value: unknown, fallback: string): string {
   if (typeof value !== 'string') return fallback;
   const name = value
@@ -136,7 +136,7 @@ export function clientName(value: unknown, fallback: string): string {
 const MAX_REDIRECTS = 10;
 const MAX_ID_CHARS = 2000;
 
-/** What a client that registers sent, and cannot be registered with. */
+/** The registration of a client is not valid. */
 export class RegistrationFault extends Error {
   constructor(
     readonly code: 'invalid_redirect_uri' | 'invalid_client_metadata',
@@ -147,12 +147,12 @@ export class RegistrationFault extends Error {
 }
 
 /**
- * Registers a client (RFC 7591): its id is the registration itself, sealed with the key, so nothing of a stranger's is
- * stored. Redirects that cannot be used are left out. Throws `RegistrationFault`.
+ * Registers a client (RFC 7591). Its id is the registration itself, sealed with the key, so that nothing is stored.
+ * Redirects that cannot be used are left out. Throws `RegistrationFault`.
  */
 export function register(key: GrantKey, metadata: unknown): Client {
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
-    throw new RegistrationFault('invalid_client_metadata', 'The body must be an object of JSON.');
+    throw new RegistrationFault('invalid_client_metadata', 'The body must be a JSON object.');
   const { redirect_uris: sent, client_name } = metadata as Record<string, unknown>;
   const redirects = Array.isArray(sent) ? [...new Set(sent.filter(isRedirect))].slice(0, MAX_REDIRECTS) : [];
   if (redirects.length === 0)
@@ -164,11 +164,14 @@ export function register(key: GrantKey, metadata: unknown): Client {
   const body = Buffer.from(JSON.stringify({ r: redirects, ...(name !== '' && { n: name }) })).toString('base64url');
   const id = `r.${body}.${key.mac('client', body)}`;
   if (id.length > MAX_ID_CHARS)
-    throw new RegistrationFault('invalid_client_metadata', 'This is too much: send fewer and shorter redirect_uris.');
+    throw new RegistrationFault(
+      'invalid_client_metadata',
+      'The registration is too long: send fewer and shorter redirect_uris.',
+    );
   return registeredFrom(id, redirects, name);
 }
 
-/** A client that registered here; undefined for an id that was not made with this key. */
+/** Returns a client that registered here; undefined for an id that was not made with this key. */
 export function registeredClient(key: GrantKey, id: string): Client | undefined {
   const [, body = '', mac = ''] = /^r\.([\w-]{1,2000})\.([\w-]{43})$/.exec(id) ?? [];
   if (body === '' || !key.checks(mac, 'client', body)) return undefined;

@@ -13,7 +13,7 @@ import type { ConnectDeps } from './deps.ts';
 import { consentPage, faultPage } from './page.ts';
 import { type Texts, textsFor } from './texts.ts';
 
-/** `/oauth/authorize`: the page on which the owner enters the one-time code. Everything is in the request, nothing is kept. */
+/** `/oauth/authorize`: the page on which the owner enters the one-time code. It keeps no state between requests. */
 export class ConsentRoute {
   constructor(
     private readonly deps: ConnectDeps,
@@ -38,14 +38,14 @@ export class ConsentRoute {
     }
   }
 
-  /** A code of another key is told of by its being there, never by what somebody enters. */
+  /** A code of another key changes the texts whatever is entered, so that they reveal nothing about the entered code. */
   #texts(uiLocales: string | null, acceptLanguage: string | null): Texts {
     const texts = textsFor(uiLocales, acceptLanguage);
     if (!this.deps.grants.hasCodeOfAnotherKey) return texts;
     return { ...texts, noCode: texts.otherKey, wrongCode: `${texts.wrongCode} ${texts.otherKey}` };
   }
 
-  /** The client of an id. Throws `PageFault`. */
+  /** Returns the client of an id. Throws `PageFault`. */
   async #client(id: string, isAwaited: boolean, texts: Texts): Promise<Client> {
     const client = knownClient(id) ?? registeredClient(this.deps.key, id);
     if (client !== undefined) return client;
@@ -55,11 +55,11 @@ export class ConsentRoute {
       return await this.documents.client(id);
     } catch (error) {
       if (!(error instanceof DocumentFault)) throw error;
-      throw new PageFault(`Who asks cannot be found out: ${error.message}.`);
+      throw new PageFault(`The program that asks cannot be identified: ${error.message}.`);
     }
   }
 
-  /** An owner's server leads nobody where a stranger wants: only to known places, or while a sign-in is awaited. */
+  /** Redirects an error only to known places, or while a code waits, so that strangers cannot misuse the redirect. */
   #sendBack(texts: Texts, fault: RedirectFault, isAwaited: boolean): SignInAnswer {
     const { client, redirectUri, state, code, message } = fault;
     const url = answerUrl(redirectUri, { error: code, error_description: message }, state, this.deps.issuer);
@@ -67,7 +67,7 @@ export class ConsentRoute {
     return html(400, faultPage(texts, `${code}: ${message}.`, { url, host: new URL(redirectUri).host }));
   }
 
-  /** What the owner pressed, or somebody who was sent here. Throws `RedirectFault` for a no. */
+  /** Handles the form, of the owner or of anyone who was sent here. Throws `RedirectFault` for a refusal. */
   #decide(address: string, parameters: URLSearchParams, asked: Asked, texts: Texts): SignInAnswer {
     const { grants, issuer, strangers } = this.deps;
     const { client, redirectUri, state, scope, challenge } = asked;
@@ -102,19 +102,19 @@ export class ConsentRoute {
     });
   }
 
-  /** Everybody can press Cancel: what ends a wait is the code beside it. Gives what the client hears. */
+  /** Handles Cancel, which anyone can press; only with the code does it end the wait. Returns the text for the client. */
   #cancel(grant: GrantRecord | AgentError | undefined, kinds: readonly string[], address: string): string {
     const { grants } = this.deps;
     if (grant !== undefined && !(grant instanceof AgentError)) {
       grants.end(grant, 'refused on the page', { address });
-      return 'The owner of the server said no';
+      return 'The owner of the server refused';
     }
     const open = grant === undefined ? grants.openCodes() : [];
     for (const one of open) if (kinds.includes(one.grant.client)) grants.countCancel(one, address);
     return 'Cancel was pressed on the page';
   }
 
-  /** The grant that a code opens, or its refusal. */
+  /** Returns the grant of a code, or the refusal. */
   #grantOf(codes: readonly string[], address: string): GrantRecord | AgentError {
     const [code = ''] = codes;
     try {

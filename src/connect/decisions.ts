@@ -10,14 +10,14 @@ interface DecisionsDeps {
   readonly clock: Clock;
 }
 
-/** Puts on record what the owner does with grants, as the file of tokens shows it: code made, kept, ended. */
+/** Records what the owner does with grants, as seen in the file of tokens: code made, kept, ended. */
 export class OwnerDecisions {
-  /** The grants that were in force at the last look. */
+  /** The grants that were valid at the last look. */
   readonly #known = new Map<string, GrantRecord>();
 
   constructor(private readonly deps: DecisionsDeps) {}
 
-  /** Compares the grants in force with the last look. `open`: those whose codes wait; `isOver`: its end is on record. */
+  /** Compares the valid grants with the last look. `open`: those whose codes wait; `isOver`: its end is recorded. */
   note(inForce: readonly GrantRecord[], open: readonly GrantRecord[], isOver: (id: string) => boolean): void {
     const { key, trail } = this.deps;
     for (const grant of open) if (!this.#known.has(grant.id)) this.#noteCode(grant);
@@ -50,13 +50,13 @@ export class OwnerDecisions {
   #whyEnded(grant: GrantRecord): string {
     const { keys, key, clock } = this.deps;
     const now = clock.now();
-    if (grant.expires_at !== null && now >= grant.expires_at) return 'its time is over';
+    if (grant.expires_at !== null && now >= grant.expires_at) return 'its lifetime is over';
     if (isKept(key, grant)) return keys.hasGrant(grant.id) ? 'its entry was changed' : 'revoked';
-    return now >= answerDueAt(grant) ? 'nobody kept its client' : 'taken back before its client was kept';
+    return now >= answerDueAt(grant) ? 'nobody kept its client' : 'cancelled before its client was kept';
   }
 }
 
-/** How the record names a grant. */
+/** Returns how the record names a grant. */
 export function onRecord({ name, id }: GrantRecord): { readonly id: string; readonly principal: string } {
   return { id, principal: `${name}#${id}` };
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Grants } from './grants.ts';
 import type { GrantTokens } from './tokens.ts';
 
-/** What the sign-in works with. */
+/** What the sign-in needs. */
 export interface ConnectDeps {
   /** The public URL, without a slash at its end. */
   readonly issuer: string;
@@ -16,7 +16,7 @@ export interface ConnectDeps {
   readonly strangers: Strangers;
 }
 
-/** What strangers sent: counted, and nothing of it kept. */
+/** Counts what strangers sent, without keeping any of it. */
 export class Strangers {
   #counts: Record<string, number> = {};
 
@@ -24,7 +24,7 @@ export class Strangers {
     this.#counts[what] = (this.#counts[what] ?? 0) + 1;
   }
 
-  /** What came since the last time; undefined: nothing. */
+  /** Returns the counts since the last time; undefined when there are none. */
   take(): Readonly<Record<string, number>> | undefined {
     const counts = this.#counts;
     this.#counts = {};

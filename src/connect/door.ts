@@ -11,7 +11,7 @@ import type { ConnectDeps } from './deps.ts';
 import { resourceMetadata, SCOPE, serverMetadata } from './issuer.ts';
 import { TokenRoutes } from './token-routes.ts';
 
-/** Requests of one network in a minute. */
+/** Most requests of one network in a minute. */
 const REQUESTS_PER_MINUTE = 600;
 
 const CONSENT_PATH = '/oauth/authorize';
@@ -52,7 +52,7 @@ export class ConnectDoor implements SignInDoor {
     this.routes = new Map([...this.#routes].map(([path, { methods }]) => [path, methods]));
   }
 
-  /** No cookie and no session is behind any of these: every page may read them. The consent page is nobody else's. */
+  /** These have no cookie or session, so every page may read them. The consent page may not be read by others. */
   headersAt(path: string): Readonly<Record<string, string>> {
     return path === CONSENT_PATH ? {} : { 'access-control-allow-origin': '*' };
   }
@@ -62,7 +62,8 @@ export class ConnectDoor implements SignInDoor {
     if (route === undefined) throw new Error(`the sign-in has nothing at ${exchange.path}`);
     const from = networkOf(exchange.address);
     const seconds = this.#rate.consume(from, 1);
-    if (seconds > 0) throw new TooManyRequests(seconds, `Too many requests came from there. Wait ${seconds} seconds.`);
+    if (seconds > 0)
+      throw new TooManyRequests(seconds, `Too many requests from this network. Wait ${seconds} seconds.`);
     if (exchange.method === 'OPTIONS') return preflight(route.methods);
     return route.answer(exchange, () => this.#bodies.read(from, read));
   }

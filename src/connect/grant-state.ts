@@ -19,27 +19,27 @@ import type { GrantKey, GrantRecord } from '../access/grant.ts';
 import { errnoOf } from '../lib/errors.ts';
 import { readPlain, syncDirectory } from '../lib/files.ts';
 
-/** What the agent must remember of a grant, from the moment its one-time code was used. Times are milliseconds. */
+/** The state of a grant, from the use of its one-time code on. Times are milliseconds since the epoch. */
 const stateSchema = Type.Object({
   id: Type.String({ pattern: '^[0-9a-f]{8}$' }),
-  /** How often it was changed: the audit record has a line of each change, with this number. */
+  /** Number of changes. The audit record has a line with the number of each change. */
   change: Type.Integer({ minimum: 1 }),
   changed_at: Type.Integer(),
-  /** Why nobody can use it any more; null while it is good. */
+  /** Why it has ended; null while it is valid. */
   ended: Type.Union([Type.String(), Type.Null()]),
   client_id: Type.String(),
   client_name: Type.String(),
   redirect_uri: Type.String(),
   scope: Type.String(),
-  /** Whoever gave the one-time code came from here. */
+  /** The address that entered the one-time code. */
   address: Type.String(),
-  /** Of the authorization code, as it was given out. */
+  /** Hash of the authorization code. */
   code_sha256: Type.String(),
   code_challenge: Type.String(),
   code_until: Type.Integer(),
-  /** How many refresh tokens were given out; 0 until the client has fetched its first. */
+  /** Number of refresh tokens so far; 0 until the client has fetched its first. */
   generation: Type.Integer({ minimum: 0 }),
-  /** When the newest of them, or an access token with it, came first; null until then. */
+  /** When the newest of them, or its access token, was first used; null until then. */
   used_at: Type.Union([Type.Integer(), Type.Null()]),
 });
 
@@ -47,15 +47,15 @@ export type GrantState = Static<typeof stateSchema>;
 
 const fileSchema = Type.Object({ version: Type.Literal(1), state: stateSchema, mac: Type.String() });
 
-/** Where the states of an agent's grants lie, in the directory of its sessions. */
+/** Returns the directory of the states of grants, in the sessions directory of an agent. */
 export function grantsDirectory(sessionsDirectory: string): string {
   return join(sessionsDirectory, '.grants');
 }
 
-/** What came of reading a state: `forged` was not written by an agent with this key. */
+/** The result of reading a state; `forged` was not written by an agent with this key. */
 export type StateFound = GrantState | 'none' | 'forged';
 
-/** The state of a grant. Throws the system's error for a file that cannot be read. */
+/** Reads the state of a grant. Throws the system's error for a file that cannot be read. */
 export function readState(directory: string, key: GrantKey, { id, grant }: GrantRecord): StateFound {
   const text = readPlainFile(pathOf(directory, id));
   if (text === undefined) return 'none';
@@ -64,7 +64,7 @@ export function readState(directory: string, key: GrantKey, { id, grant }: Grant
   return value.state.id === id && key.checks(value.mac, 'state', grant.seal, value.state) ? value.state : 'forged';
 }
 
-/** Writes a state so that it is on the disk, whole, when this returns. Throws the system's error. */
+/** Writes and syncs a state, atomically. Throws the system's error. */
 export function writeState(directory: string, key: GrantKey, { id, grant }: GrantRecord, state: GrantState): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const beside = join(directory, `${id}.new`);
@@ -81,22 +81,22 @@ export function writeState(directory: string, key: GrantKey, { id, grant }: Gran
 }
 
 const trySchema = Type.Object({
-  /** How many there were, this one with them, and after how many the code is void. */
+  /** Number of wrong tries so far, and the number that makes the code void. */
   count: Type.Integer({ minimum: 0 }),
   most: Type.Integer(),
-  /** Where somebody pressed Cancel without the code: how often so far. */
+  /** How often Cancel was pressed without the code. */
   cancels: Type.Optional(Type.Integer({ minimum: 1 })),
   address: Type.String(),
-  /** The kinds that its client may be, where the code was the right one and its client was not; none for a wrong code. */
+  /** For the right code with another kind of client: the kinds that it may be. Empty for a wrong code. */
   kinds: Type.Array(Type.String()),
 });
 
-/** The last wrong try of a code, or Cancel without it, for the terminal that waits. */
+/** The last wrong code, or Cancel without a code, for the waiting terminal. */
 export type CodeTry = Static<typeof trySchema>;
 
 const tryFileSchema = Type.Object({ last: trySchema, mac: Type.String() });
 
-/** Notes a wrong try: there are no more than make the code void. Throws the system's error. */
+/** Writes a wrong try. Their number is limited, because the code becomes void. Throws the system's error. */
 export function noteTry(directory: string, key: GrantKey, { id, grant }: GrantRecord, last: CodeTry): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const beside = join(directory, `${id}.new`);
@@ -105,7 +105,7 @@ export function noteTry(directory: string, key: GrantKey, { id, grant }: GrantRe
   renameSync(beside, join(directory, `${id}.try`));
 }
 
-/** The last wrong try; undefined where there was none. Throws the system's error for a file that cannot be read. */
+/** Reads the last wrong try; undefined without one. Throws the system's error for a file that cannot be read. */
 export function readTry(directory: string, key: GrantKey, { id, grant }: GrantRecord): CodeTry | undefined {
   const value = parse(readPlainFile(join(directory, `${id}.try`)) ?? '');
   return Value.Check(tryFileSchema, value) && key.checks(value.mac, 'try', grant.seal, value.last)
@@ -113,22 +113,22 @@ export function readTry(directory: string, key: GrantKey, { id, grant }: GrantRe
     : undefined;
 }
 
-/** Notes that a grant was used now: by the time of its file. */
+/** Marks a grant as used now, by the time of its file. */
 export function noteUse(directory: string, id: string, nowMs: number): void {
   utimesSync(pathOf(directory, id), nowMs / 1000, nowMs / 1000);
 }
 
-/** When a grant was used last, in milliseconds; undefined where nobody knows. */
+/** Returns when a grant was last used, in milliseconds; undefined when that is not known. */
 export function lastUse(directory: string, id: string): number | undefined {
   try {
     return statSync(pathOf(directory, id), { throwIfNoEntry: false })?.mtimeMs;
   } catch {
-    // The directory is another user's.
+    // Another user owns the directory.
     return undefined;
   }
 }
 
-/** Removes the states of grants that are no more. */
+/** Removes the states of removed grants. */
 export function removeStates(directory: string, isGone: (id: string) => boolean): void {
   if (statSync(directory, { throwIfNoEntry: false }) === undefined) return;
   for (const name of readdirSync(directory)) {
@@ -143,7 +143,7 @@ function pathOf(directory: string, id: string): string {
 
 const MAX_STATE_BYTES = 65_536;
 
-/** Undefined where there is no file; of what is no plain file, or too long, the empty text. */
+/** Reads a file; undefined when it does not exist, empty when it is not a regular file or too long. */
 function readPlainFile(path: string): string | undefined {
   try {
     return readPlain(path, (fd, { size }) => (size <= MAX_STATE_BYTES ? readFileSync(fd, 'utf8') : ''));

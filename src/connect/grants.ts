@@ -24,22 +24,22 @@ import { CodeTries, MAX_WRONG_CODES } from './tries.ts';
 /** How long a client may take to fetch its first tokens. */
 const FETCH_SECONDS = 60;
 
-/** What grants work with. */
+/** What grants need. */
 interface GrantsDeps {
   readonly keys: KeyRing;
   readonly key: GrantKey;
-  /** Where the states lie. */
+  /** The directory of the states. */
   readonly directory: string;
-  /** The record, which has every change of them; undefined: there is none. */
+  /** The audit record, with every change; undefined without one. */
   readonly auditFile: string | undefined;
   readonly trail: Trail;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Tells the owner that a grant ended because somebody may have stolen a token of it. */
+  /** Notifies the owner that a grant ended because a token of it may have been stolen. */
   readonly alarm: (grant: GrantRecord, why: string) => void;
 }
 
-/** What a consent is about. */
+/** What a consent is for. */
 interface Consent {
   readonly clientId: string;
   readonly clientName: string;
@@ -49,24 +49,24 @@ interface Consent {
   readonly address: string;
 }
 
-/** How the grants of this agent stand. In memory is what holds; the files are for the next start. */
+/** The states of the grants of this agent. The memory is authoritative; the files are for the next start. */
 export class Grants {
   readonly #states = new Map<string, GrantState>();
-  /** What came instead of a code that was open. */
+  /** Wrong codes and cancels, for open codes. */
   readonly #tries: CodeTries;
   readonly #decisions: OwnerDecisions;
   readonly #usedMs = new Map<string, number>();
-  /** Those whose state was looked for on the disk. */
+  /** Grants whose state was read from the disk. */
   readonly #met = new Set<string>();
 
-  /** Reads how the grants stand that there are. */
+  /** Reads the states of all grants. */
   constructor(readonly deps: GrantsDeps) {
     this.#tries = new CodeTries(deps);
     this.#decisions = new OwnerDecisions(deps);
     this.#meet(deps.keys.grants());
   }
 
-  /** Reads the states of grants that it meets for the first time; one that is not the last that an agent wrote ends its grant. */
+  /** Reads the states of new grants. A state that is not the last one an agent wrote ends its grant. */
   #meet(grants: readonly GrantRecord[]): void {
     const { keys, auditFile } = this.deps;
     const unmet = grants.filter(({ id }) => !this.#met.has(id));
@@ -78,11 +78,10 @@ export class Grants {
     for (const [grant, state] of found) {
       const change: number = recorded.get(grant.id) ?? 0;
       if (state === 'unreadable') keys.endGrant(grant.id);
-      else if (state === 'forged') this.end(grant, 'somebody changed its state on the disk', {}, change);
+      else if (state === 'forged') this.end(grant, 'its state was changed on the disk', {}, change);
       else if (state === 'none') {
-        if (change > 0) this.end(grant, 'somebody removed its state from the disk', {}, change);
-      } else if (state.change < change)
-        this.end(grant, 'somebody put an older state of it back on the disk', {}, change);
+        if (change > 0) this.end(grant, 'its state was removed from the disk', {}, change);
+      } else if (state.change < change) this.end(grant, 'an older state was restored on the disk', {}, change);
       else {
         this.#states.set(grant.id, state);
         if (state.ended !== null) keys.endGrant(grant.id);
@@ -96,12 +95,12 @@ export class Grants {
       return readState(directory, key, grant);
     } catch (error) {
       const fault = describeErrno(error);
-      logger.warn({ token: grant.name, directory, fault }, 'the state of a grant cannot be read: it cannot be used');
+      logger.warn({ token: grant.name, directory, fault }, 'the state of a grant cannot be read, so it cannot be used');
       return 'unreadable';
     }
   }
 
-  /** Every minute: forgets what the file of tokens has no more. */
+  /** Every minute: forgets grants that were removed from the file of tokens. */
   sweep(): void {
     const { keys, directory, logger } = this.deps;
     this.openCodes();
@@ -112,11 +111,14 @@ export class Grants {
     try {
       removeStates(directory, isGone);
     } catch (error) {
-      logger.warn({ directory, fault: describeErrno(error) }, 'the states of grants that are gone stay on the disk');
+      logger.warn(
+        { directory, fault: describeErrno(error) },
+        'the states of removed grants could not be removed from the disk',
+      );
     }
   }
 
-  /** The grants whose one-time codes can be used now. Puts on record what the owner has done since the last look. */
+  /** Returns the grants with valid one-time codes. Records what the owner has done since the last look. */
   openCodes(): GrantRecord[] {
     const now = this.deps.clock.now();
     const grants = this.deps.keys.grants();
@@ -128,32 +130,32 @@ export class Grants {
     return open;
   }
 
-  /** Whether a code waits that nobody can use here, because its grant was made with another key. */
+  /** Returns true when a code cannot be used because its grant was made with another key. */
   get hasCodeOfAnotherKey(): boolean {
     return this.deps.keys.hasCodeOfAnotherKey;
   }
 
-  /** The grant that a code opens; undefined for a wrong one, which counts against every code that is open. */
+  /** Returns the grant of a code; undefined for a wrong one, which counts against every open code. */
   byCode(typed: string, address = ''): GrantRecord | undefined {
     const code = normalizeCode(typed);
     const open = this.openCodes();
-    // Every code is compared with: how long that takes says nothing.
+    // Compares with every code, so that the time reveals nothing.
     const [found] = open.filter((grant) => isCodeOf(this.deps.key, grant, code));
     if (found === undefined) for (const grant of open) this.countWrongCode(grant, { address, kinds: [] });
     return found;
   }
 
-  /** Counts a code that did not fit, and tells the terminal that waits; one too many ends the grant before it has begun. */
+  /** Counts a wrong code, for the waiting terminal. Too many end the grant before it has begun. */
   countWrongCode(grant: GrantRecord, from: Pick<CodeTry, 'address' | 'kinds'>): void {
     if (this.#tries.countWrongCode(grant, from)) this.end(grant, `${MAX_WRONG_CODES} wrong codes were tried`, {});
   }
 
-  /** Tells the terminal that waits of a Cancel without the code. */
+  /** Counts a Cancel without the code, for the waiting terminal. */
   countCancel(grant: GrantRecord, address: string): void {
     this.#tries.countCancel(grant, address);
   }
 
-  /** Uses up the code of a grant; gives the authorization code for its client. Throws `MachineRefused`. */
+  /** Uses the code of a grant. Returns the authorization code for its client. Throws `MachineRefused`. */
   consent(grant: GrantRecord, { challenge, ...asked }: Consent): string {
     const secret = newToken();
     const now = this.deps.clock.now();
@@ -173,19 +175,19 @@ export class Grants {
     return `ac.${grant.id}.${secret}`;
   }
 
-  /** How a grant stands; undefined before its code was used. */
+  /** Returns the state of a grant; undefined before its code was used. */
   state(id: string): GrantState | undefined {
     const grant = this.deps.keys.grant(id);
     if (grant !== undefined) this.#meet([grant]);
     return this.#states.get(id);
   }
 
-  /** Changes a grant, on the disk and on record. Throws `MachineRefused`; then nothing is changed. */
+  /** Changes a grant, on the disk and in the record. Throws `MachineRefused` and then changes nothing. */
   change(grant: GrantRecord, next: GrantState, what: string, more: Readonly<Record<string, unknown>>): GrantState {
     const { trail } = this.deps;
     const before = this.#states.get(grant.id);
     const state = this.#numbered(next, before);
-    // The file first: one that is ahead of the record is good, one that is behind it ends the grant.
+    // The file first: a file ahead of the record is valid, a file behind it ends the grant.
     this.#write(grant, state);
     try {
       trail.grantChanges(what, onRecord(grant), state.change, more);
@@ -208,13 +210,13 @@ export class Grants {
       writeState(directory, key, grant, state);
     } catch (error) {
       throw new MachineRefused(
-        `The agent cannot keep this sign-in on its disk: ${describeErrno(error)}. Tell the owner of the server.`,
+        `The agent cannot store this sign-in: ${describeErrno(error)}. Tell the owner of the server.`,
         error,
       );
     }
   }
 
-  /** Ends a grant for good, whatever can be written. `recorded` is the highest change that the record has of it. */
+  /** Ends a grant for good, even if nothing can be written. `recorded` is its highest change in the record. */
   end(grant: GrantRecord, why: string, more: Readonly<Record<string, unknown>>, recorded = 0): void {
     const { keys, trail, logger } = this.deps;
     keys.endGrant(grant.id);
@@ -227,13 +229,13 @@ export class Grants {
     } catch (error) {
       logger.warn(
         { token: grant.name, err: error },
-        'that it has ended is not on the disk: end it with agent3 token revoke',
+        'the end of a grant could not be stored: end it with agent3 token revoke',
       );
     }
     trail.grant('ended', onRecord(grant), { why, ...more, change: state.change });
   }
 
-  /** A token of this generation came: the client has it, and the one before is not needed any more. */
+  /** Notes a token of this generation: the client has it, and no longer needs the one before. */
   noteUse(grant: GrantRecord, generation: number): void {
     const { id } = grant;
     const state = this.#states.get(id);
@@ -243,7 +245,7 @@ export class Grants {
       const used = { ...state, used_at: now };
       this.#states.set(id, used);
       this.#usedMs.set(id, now);
-      // On record: else the state of before could be put back, and the refresh token of before were good again.
+      // Recorded, so that the old state cannot be restored, which would make the old refresh token valid again.
       this.#attempt(grant, WAS_USED, () => void this.change(grant, used, 'used', {}));
     } else if (Math.abs(now - (this.#usedMs.get(id) ?? 0)) >= USE_NOTED_MS) {
       this.#usedMs.set(id, now);
@@ -251,7 +253,7 @@ export class Grants {
     }
   }
 
-  /** What is nice to have on the disk, and no reason to refuse a call. */
+  /** Writes what is not essential: an error is logged, and does not refuse the call. */
   #attempt({ name }: GrantRecord, what: string, work: () => void): void {
     try {
       work();
@@ -261,7 +263,7 @@ export class Grants {
   }
 }
 
-/** How often it is noted that a grant is used. */
+/** Interval at which the use of a grant is noted. */
 const USE_NOTED_MS = 60_000;
 const WAS_USED = 'that a grant was used';
 

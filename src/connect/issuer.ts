@@ -1,19 +1,19 @@
-/** The one scope there is: what a grant may do is decided by its profile. */
+/** The only scope. The profile decides what a grant may do. */
 export const SCOPE = 'agent3';
-/** Clients that see it among the scopes ask for it, and then use the refresh token. */
+/** Clients that see this scope ask for it, and then use the refresh token. */
 const OFFLINE = 'offline_access';
 
-/** The scopes that are given, of those that were asked for. */
+/** Returns the granted scopes of those that were asked for. */
 export function grantedScope(asked: string): string {
   return asked.split(' ').includes(OFFLINE) ? `${SCOPE} ${OFFLINE}` : SCOPE;
 }
 
-/** Where MCP clients go, of an agent with this public URL. */
+/** Returns the MCP URL of an agent with this public URL. */
 function resourceOf(issuer: string): string {
   return `${issuer}/mcp`;
 }
 
-/** Whether a client means this server (RFC 8707): by the URL of `/mcp`, or of the server, however it spells them. */
+/** Returns true when a client means this server (RFC 8707): the URL of `/mcp` or of the server, in any spelling. */
 export function isResource(issuer: string, sent: string): boolean {
   if (!URL.canParse(sent) || /[?#]/.test(sent)) return false;
   const { origin, pathname, username } = new URL(sent);

@@ -22,7 +22,7 @@ small{opacity:.8}
 
 const styleHash = new Bun.CryptoHasher('sha256').update(STYLE).digest('base64');
 
-/** Of every page. No `form-action`: browsers would hold the redirect after the form to it as well. */
+/** Headers of every page. No `form-action`, which browsers would also apply to the redirect after the form. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'content-type': 'text/html; charset=utf-8',
   'content-security-policy': `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; frame-ancestors 'none'`,
@@ -52,7 +52,7 @@ ${body}
 `;
 }
 
-/** The page on which the owner allows a client. `open`: the grants whose codes wait; `fault`: what was wrong before. */
+/** Makes the page on which the owner allows a client. `open`: grants whose codes wait; `fault`: the last error. */
 export function consentPage(texts: Texts, asked: Asked, open: readonly GrantRecord[], fault?: string): string {
   const { client, redirectUri, fields } = asked;
   const hidden = fields.map(([name, value]) => `<input type="hidden" name="${html(name)}" value="${html(value)}">`);
@@ -83,7 +83,7 @@ function codeField(texts: Texts, hasFault: boolean): string {
 <button class="main" name="decision" value="allow">${html(texts.allow)}</button>`;
 }
 
-/** Of several codes, the name tells which is which. */
+/** Describes a grant. When there are several codes, it includes the name. */
 function summary(
   texts: Texts,
   { name, profile = '', expires_at, grant }: GrantRecord,
@@ -103,14 +103,14 @@ function summary(
   return `<p>${html(texts.codeFor)}</p><dl>${cells.join('')}</dl>`;
 }
 
-/** A page that says why there is nothing to allow; with a link, where the client can hear of it. */
+/** Makes a page with an error, and a link back to the client if possible. */
 export function faultPage(texts: Texts, why: string, back?: { readonly url: string; readonly host: string }): string {
   const link =
     back === undefined ? '' : `<p><a href="${html(back.url)}" rel="noreferrer">${html(texts.back(back.host))}</a></p>`;
   return page(texts, `<p class="error" role="alert">${html(texts.cannot)}</p><p>${html(why)}</p>${link}`);
 }
 
-/** A name that nobody has checked stands in quotes. */
+/** Returns the name of a client, in quotes when it was not checked. */
 function nameOf({ name, isKnown }: Client, redirectUri: string): string {
   if (name === '') return new URL(redirectUri).host;
   return isKnown ? name : `“${name}”`;

@@ -1,9 +1,9 @@
-/** What the pages say, in one language. */
+/** The texts of the pages, in one language. */
 export interface Texts {
   readonly lang: string;
   readonly title: string;
   readonly asks: (client: string) => string;
-  /** For a client whose name nobody can prove. */
+  /** For a client whose name was not checked. */
   readonly unproven: string;
   readonly goesTo: string;
   readonly thisComputer: string;
@@ -14,7 +14,7 @@ export interface Texts {
   readonly end: string;
   readonly noEnd: string;
   readonly noCode: string;
-  /** A code waits that was made with another key than the agent has. */
+  /** A code was made with another key than that of the agent. */
   readonly otherKey: string;
   readonly name: string;
   readonly otherKind: string;
@@ -35,29 +35,29 @@ const english: Texts = {
   lang: 'en',
   title: 'Connect to this server',
   asks: (client) => `${client} asks for access to this server.`,
-  unproven: 'It gave itself this name; nobody has checked it.',
+  unproven: 'It chose this name itself; nobody has checked it.',
   goesTo: 'Access goes to',
   thisComputer: 'a program on the computer in front of you',
   onlyIf: 'Only if you pressed Connect yourself, just now.',
-  codeFor: 'The code stands for',
+  codeFor: 'The code is for',
   client: 'Client',
   profile: 'Profile',
   end: 'End',
   noEnd: 'no end',
   noCode: 'No code is waiting. On the server, run: sudo agent3 connect. Reload this page when you have a code.',
   otherKey:
-    'A code waits that was made with another AGENT3_GRANT_KEY than this server uses. On the server, run: sudo systemctl restart agent3. Then make a new code: sudo agent3 connect.',
+    'A code was made with another AGENT3_GRANT_KEY than this server uses. On the server, run: sudo systemctl restart agent3. Then make a new code: sudo agent3 connect.',
   name: 'Name',
-  otherKind: 'The code that waits is for another kind of client and does not fit here.',
+  otherKind: 'The waiting code is for another kind of client and cannot be used here.',
   enterCode: 'Code from your server',
-  codeHint: 'Ten letters and digits that sudo agent3 connect shows.',
+  codeHint: 'Ten letters and digits, shown by sudo agent3 connect.',
   allow: 'Allow access',
   cancel: 'Cancel',
-  emptyCode: 'No code was entered. The terminal of your server shows it.',
-  wrongCode: 'This code is wrong or has expired. Look at the terminal of your server.',
+  emptyCode: 'No code was entered. See the terminal of your server.',
+  wrongCode: 'This code is wrong or has expired. See the terminal of your server.',
   tooManyTries: 'Too many tries from here. Wait a minute, then enter the code again.',
   wrongClient: (kind, asks) =>
-    `This code was made for ${kind}, and something else asks. Nothing was allowed. If that is what you want to connect, run on the server: sudo agent3 connect --client ${asks.join(' or ')}`,
+    `This code is for ${kind}, but another program asks. Nothing was allowed. To connect this program, run on the server: sudo agent3 connect --client ${asks.join(' or ')}`,
   cannot: 'This request cannot be answered',
   back: (host) => `Back to ${host}`,
   full: 'full: every command, as the user of the agent',
@@ -98,7 +98,7 @@ const spanish: Texts = {
 
 const LANGUAGES: readonly Texts[] = [english, spanish];
 
-/** The texts in the first language that a client or browser wants and that there is (OpenID Connect, `ui_locales`). */
+/** Returns the texts in the first available language that a client or browser asks for (OpenID Connect, `ui_locales`). */
 export function textsFor(uiLocales: string | null, acceptLanguage: string | null): Texts {
   const wanted = [...(uiLocales ?? '').split(' '), ...(acceptLanguage ?? '').split(',')].slice(0, 20);
   for (const tag of wanted) {

@@ -9,7 +9,7 @@ import type { ConnectDeps } from './deps.ts';
 import { isResource } from './issuer.ts';
 import { type Issued, TokenFault, WrongSecret } from './tokens.ts';
 
-/** Where clients themselves come: for their tokens, to register, to sign out. */
+/** The routes that clients call: for tokens, to register, to sign out. */
 export class TokenRoutes {
   constructor(private readonly deps: ConnectDeps) {}
 
@@ -26,9 +26,9 @@ export class TokenRoutes {
   #issue(parameters: URLSearchParams, address: string): Issued {
     for (const name of new Set(parameters.keys()))
       if (name !== 'resource' && parameters.getAll(name).length > 1)
-        throw new TokenFault('invalid_request', `${name.slice(0, 40)} came twice.`);
+        throw new TokenFault('invalid_request', `${name.slice(0, 40)} is repeated.`);
     const clientId = required(parameters, 'client_id');
-    // A document is not fetched again: the grant knows who its client is.
+    // A document is not fetched again, because the grant knows its client.
     if (registeredClient(this.deps.key, clientId) === undefined && !isDocumentUrl(clientId))
       throw new TokenFault('invalid_client', 'This server does not know client_id: register again.');
     if (!parameters.getAll('resource').every((resource) => isResource(this.deps.issuer, resource)))
@@ -51,7 +51,7 @@ export class TokenRoutes {
     }
   }
 
-  /** A code or token that nobody was given counts as guessing. Throws what `issue` throws, and `GuessingRefused`. */
+  /** Counts an unknown code or token as guessing. Throws what `issue` throws, and `GuessingRefused`. */
   #unguessed(address: string, issue: () => Issued): Issued {
     const { guessing, strangers } = this.deps;
     try {
@@ -74,7 +74,7 @@ export class TokenRoutes {
         client_id_issued_at: Math.floor(clock.now() / 1000),
         ...(name !== '' && { client_name: name }),
         redirect_uris: redirects,
-        // Whatever it asked for: a secret would be of no use to a client that anybody can register.
+        // Whatever it asked for: a secret is useless for a client that anyone can register.
         token_endpoint_auth_method: 'none',
         grant_types: ['authorization_code', 'refresh_token'],
         response_types: ['code'],
@@ -85,10 +85,10 @@ export class TokenRoutes {
     }
   }
 
-  /** RFC 7009: what this server does not know is revoked as well. */
+  /** RFC 7009: an unknown token counts as revoked. */
   async revoke({ address }: HttpExchange, read: () => Promise<string>): Promise<SignInAnswer> {
     const [token, ...more] = new URLSearchParams(await read()).getAll('token');
-    if (token === undefined || more.length > 0) return refusal(400, 'invalid_request', 'token must come once.');
+    if (token === undefined || more.length > 0) return refusal(400, 'invalid_request', 'token must be sent once.');
     this.deps.tokens.revoke(token, address);
     return { status: 200, headers: { 'cache-control': 'no-store' }, body: null };
   }
@@ -112,6 +112,6 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new RegistrationFault('invalid_client_metadata', 'The body must be an object of JSON.');
+    throw new RegistrationFault('invalid_client_metadata', 'The body must be a JSON object.');
   }
 }

@@ -6,14 +6,14 @@ import { onRecord } from './decisions.ts';
 import type { GrantState } from './grant-state.ts';
 import type { Grants } from './grants.ts';
 
-/** How long an access token is good. */
+/** Lifetime of an access token. */
 const ACCESS_MS = 3_600_000;
-/** A client that does not come for this long has to sign in again. */
+/** A client that is silent for this long must sign in again. */
 const IDLE_MS = 90 * 86_400_000;
-/** How long the refresh token before still works once the newer one was used: clients refresh in several places at once. */
+/** How long the old refresh token works after the first use of the new one: clients refresh in several places at once. */
 const GRACE_MS = 60_000;
 
-/** Why a client gets no tokens, in the words of RFC 6749, section 5.2. */
+/** A client gets no tokens: an error of RFC 6749, section 5.2. */
 export class TokenFault extends Error {
   constructor(
     readonly code: string,
@@ -23,14 +23,14 @@ export class TokenFault extends Error {
   }
 }
 
-/** Nobody was given this code or token: whoever sends it guesses. */
+/** An unknown code or token, which counts as guessing. */
 export class WrongSecret extends TokenFault {
   constructor() {
-    super('invalid_grant', 'This server did not give this out.');
+    super('invalid_grant', 'This code or token is unknown.');
   }
 }
 
-/** What a client gets. */
+/** The tokens for a client. */
 export interface Issued {
   readonly access_token: string;
   readonly token_type: 'Bearer';
@@ -39,49 +39,49 @@ export interface Issued {
   readonly scope: string;
 }
 
-/** A client that shows a code or a refresh token. */
+/** The client that sends a code or a refresh token. */
 export interface Bearer {
   readonly clientId: string;
   readonly address: string;
 }
 
-/** An authorization code, and what its client shows with it. */
+/** An authorization code, and what its client sends with it. */
 interface CodeShown extends Bearer {
   readonly code: string;
   readonly verifier: string;
-  /** Undefined where the client does not repeat it (OAuth 2.1). */
+  /** Undefined when the client does not repeat it (OAuth 2.1). */
   readonly redirectUri: string | undefined;
 }
 
 /**
- * The tokens of grants. They are made from the key by what they stand for, so none is kept: an access token by its grant,
- * generation and end, a refresh token by its grant and generation. Who presents a refresh token again, because the answer
- * was lost or several workers refresh at once, gets the same successor.
+ * The tokens of grants. They are computed with the key, so none is stored: an access token from its grant, generation and
+ * end, a refresh token from its grant and generation. A repeated refresh token, after a lost answer or from several
+ * workers, gets the same successor.
  */
 export class GrantTokens {
   constructor(private readonly grants: Grants) {}
 
-  /** The first tokens of a grant, for its authorization code. Throws `TokenFault`, and `MachineRefused`. */
+  /** Returns the first tokens of a grant, for its authorization code. Throws `TokenFault`, and `MachineRefused`. */
   exchange({ code, verifier, redirectUri, clientId, address }: CodeShown): Issued {
     const [, id = '', secret = ''] = /^ac\.([0-9a-f]{8})\.([\w-]{43})$/.exec(code) ?? [];
     const state = this.grants.state(id);
     if (state === undefined || !isSame(hashToken(secret), state.code_sha256)) throw new WrongSecret();
     const grant = this.#inForce(id);
     if (state.generation > 0) {
-      this.#alarm(grant, 'its authorization code came a second time', address);
+      this.#alarm(grant, 'its authorization code was used twice', address);
       throw new TokenFault('invalid_grant', 'This code was used before. The sign-in has ended: begin again.');
     }
-    if (this.#now() >= state.code_until) throw new TokenFault('invalid_grant', 'This code is over: begin again.');
+    if (this.#now() >= state.code_until) throw new TokenFault('invalid_grant', 'This code has expired: begin again.');
     requireClient(state, clientId);
     if (redirectUri !== undefined && redirectUri !== state.redirect_uri)
-      throw new TokenFault('invalid_grant', 'redirect_uri is not the one that the code was sent to.');
+      throw new TokenFault('invalid_grant', 'redirect_uri is not the URL to which the code was sent.');
     if (!/^[\w.~-]{43,128}$/.test(verifier) || !isSame(challengeOf(verifier), state.code_challenge))
-      throw new TokenFault('invalid_grant', 'code_verifier does not fit the code_challenge.');
+      throw new TokenFault('invalid_grant', 'code_verifier does not match code_challenge.');
     const next = this.grants.change(grant, { ...state, generation: 1 }, 'connected', { client: clientId, address });
     return this.#issue(grant, next);
   }
 
-  /** New tokens for a refresh token. Throws `TokenFault`, and `MachineRefused`. */
+  /** Returns new tokens for a refresh token. Throws `TokenFault`, and `MachineRefused`. */
   refresh(token: string, { clientId, address }: Bearer): Issued {
     const shown = this.#parse('rt', token);
     if (shown === undefined) throw new WrongSecret();
@@ -93,7 +93,7 @@ export class GrantTokens {
     const now = this.#now();
     if (shown.generation === generation) {
       if (now - state.changed_at >= IDLE_MS) {
-        this.grants.end(grant, 'its client did not come for 90 days', {});
+        this.grants.end(grant, 'its client was not used for 90 days', {});
         throw gone();
       }
       const newer = { ...state, generation: generation + 1, used_at: null };
@@ -105,11 +105,11 @@ export class GrantTokens {
       this.grants.deps.trail.grant('refreshed again', onRecord(grant), { address });
       return this.#issue(grant, state);
     }
-    this.#alarm(grant, 'a refresh token that was replaced before came again: somebody may have stolen it', address);
+    this.#alarm(grant, 'an old refresh token was used again: it may have been stolen', address);
     throw gone();
   }
 
-  /** Ends the grant of a token that its client gives back; does nothing for what is none. */
+  /** Ends the grant of a token that its client revokes; ignores an unknown token. */
   revoke(token: string, address: string): void {
     const shown = this.#parse('rt', token) ?? this.#parse('at', token);
     const grant = shown === undefined ? undefined : this.grants.deps.keys.grant(shown.id);
@@ -117,7 +117,7 @@ export class GrantTokens {
     this.grants.end(grant, 'its client signed out', { address });
   }
 
-  /** Whose access token this is, when it is good now. */
+  /** Returns the principal of a valid access token; undefined otherwise. */
   principalOf(token: string): string | undefined {
     const shown = this.#parse('at', token);
     if (shown === undefined || this.#now() >= shown.untilMs) return undefined;
@@ -129,16 +129,16 @@ export class GrantTokens {
     return onRecord(grant).principal;
   }
 
-  /** Whose access token this was; undefined for one that this agent never made. */
+  /** Returns the principal of an invalid access token; undefined for one that this agent never made. */
   refusalOf(token: string): RefusedToken | undefined {
     const shown = this.#parse('at', token);
     if (shown === undefined) return undefined;
     const grant = this.grants.deps.keys.grant(shown.id);
     const principal = grant === undefined ? shown.id : onRecord(grant).principal;
-    return { principal, why: 'an access token that is over', isSpent: true };
+    return { principal, why: 'an expired access token', isSpent: true };
   }
 
-  /** The grant of this id, made at `created` where that is known. Throws `TokenFault` when it is gone or has ended. */
+  /** Returns the grant of this id, made at `created` if known. Throws `TokenFault` when it was removed or has ended. */
   #inForce(id: string, created?: number): GrantRecord {
     const grant = this.grants.deps.keys.grant(id);
     if (grant === undefined || (created !== undefined && grant.created_at !== created)) throw gone();
@@ -186,18 +186,18 @@ const FORMS = {
   rt: new RegExp(`^rt\\.(${WHAT}())\\.([\\w-]{43})$`),
 } as const;
 
-/** The challenge of a verifier (RFC 7636, section 4.2, S256). */
+/** Returns the challenge of a verifier (RFC 7636, section 4.2, S256). */
 export function challengeOf(verifier: string): string {
   return new Bun.CryptoHasher('sha256').update(verifier).digest('base64url');
 }
 
 function requireClient(state: GrantState, clientId: string): void {
   if (state.client_id !== clientId)
-    throw new TokenFault('invalid_grant', 'This was given to a client with another client_id.');
+    throw new TokenFault('invalid_grant', 'This belongs to a client with another client_id.');
 }
 
 function gone(): TokenFault {
-  return new TokenFault('invalid_grant', 'This sign-in has ended: the owner of the server can allow another one.');
+  return new TokenFault('invalid_grant', 'This sign-in has ended. The owner of the server can allow a new one.');
 }
 
 function isSame(one: string, other: string): boolean {

@@ -2,27 +2,27 @@ import type { GrantKey, GrantRecord } from '../access/grant.ts';
 import type { Logger } from '../lib/logger.ts';
 import { type CodeTry, noteTry } from './grant-state.ts';
 
-/** Wrong codes, from anywhere, after which every code that is open is void. */
+/** Wrong codes, from anywhere, that make every open code void. */
 export const MAX_WRONG_CODES = 20;
 
-/** Everybody can press Cancel: the terminal hears of so many for one code. */
+/** Most cancels that are reported for one code, because anyone can press Cancel. */
 const MAX_CANCELS = 20;
 
 interface TriesDeps {
   readonly key: GrantKey;
-  /** Where the states of the grants lie. */
+  /** The directory of the states of grants. */
   readonly directory: string;
   readonly logger: Logger;
 }
 
-/** Counts what comes instead of the one-time code of a grant, and leaves it on the disk for the terminal that waits. */
+/** Counts wrong codes and cancels, and writes them to the disk for the waiting terminal. */
 export class CodeTries {
   readonly #wrongCodes = new Map<string, number>();
   readonly #cancels = new Map<string, number>();
 
   constructor(private readonly deps: TriesDeps) {}
 
-  /** Counts a code that did not fit. True for one too many. */
+  /** Counts a wrong code. Returns true when there are too many. */
   countWrongCode(grant: GrantRecord, from: Pick<CodeTry, 'address' | 'kinds'>): boolean {
     const count = (this.#wrongCodes.get(grant.id) ?? 0) + 1;
     this.#wrongCodes.set(grant.id, count);
@@ -39,19 +39,19 @@ export class CodeTries {
     this.#note(grant, { count: this.#wrongCodes.get(grant.id) ?? 0, cancels, address, kinds: [] });
   }
 
-  /** Forgets the grants that are gone. */
+  /** Forgets removed grants. */
   sweep(isGone: (id: string) => boolean): void {
     for (const memory of [this.#wrongCodes, this.#cancels])
       for (const id of memory.keys()) if (isGone(id)) memory.delete(id);
   }
 
-  /** What cannot be noted is counted all the same. */
+  /** Counts even when it cannot write. */
   #note(grant: GrantRecord, last: Omit<CodeTry, 'most'>): void {
     const { directory, key, logger } = this.deps;
     try {
       noteTry(directory, key, grant, { most: MAX_WRONG_CODES, ...last });
     } catch (error) {
-      logger.warn({ token: grant.name, err: error }, 'what came instead of a code is not on the disk');
+      logger.warn({ token: grant.name, err: error }, 'a wrong code or a cancel could not be written to the disk');
     }
   }
 }

@@ -17,7 +17,7 @@ interface Shown extends Pick<DoorDeps, 'inbox' | 'pushes' | 'servers' | 'plans'>
   readonly key: string;
 }
 
-/** Shows to the console what waits, runs and has ended. */
+/** Shows the console what waits, runs and has ended. */
 export function showState(
   deps: Deps & { readonly takeOvers: TakeOvers; readonly changes: ChangesOfFiles },
   { inbox, key, pushes, servers, plans }: Shown,
@@ -61,14 +61,14 @@ export function showState(
   deps.shutdown.subscribe(() => server.close());
 }
 
-/** Where clients sign in; null where they cannot. */
+/** URL at which clients sign in; null when they cannot. */
 function urlOf({ config: { publicUrl, grantKey, tokensFile } }: Deps): string | null {
   const isOpen =
     publicUrl !== undefined && takesSignIns(publicUrl) && grantKey !== undefined && tokensFile !== undefined;
   return isOpen ? `${publicUrl}/mcp` : null;
 }
 
-/** How the sign-in of a grant stands whose client is not kept; undefined when it is kept or over. */
+/** Returns the state of a sign-in whose client is not kept yet; undefined when it is kept or has ended. */
 function signInOf({ config, clock }: Deps, directory: string, grant: GrantRecord): SignInState | undefined {
   if (config.grantKey === undefined) return undefined;
   const key = new GrantKey(config.grantKey);

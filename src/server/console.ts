@@ -9,7 +9,7 @@ import { Growth } from '../sessions/growth.ts';
 import { processEnvironment, serviceManager } from '../settings/environment.ts';
 import type { Deps } from './deps.ts';
 
-/** The orders of the owner's console; undefined where the settings name none: then nothing of it is loaded. */
+/** Handles the orders of the owner's console; undefined without a console, whose code is then not loaded. */
 export async function openConsole(deps: Deps, hub: Hub | undefined): Promise<Inbox | undefined> {
   const { consoleDirectory, consoleKey, passkeysFile } = deps.config;
   if (consoleDirectory === undefined || consoleKey === undefined) return undefined;
@@ -43,10 +43,10 @@ export async function openConsole(deps: Deps, hub: Hub | undefined): Promise<Inb
   return inbox;
 }
 
-/** Whom a push service may ask where the console has no public URL. */
+/** Contact for push services when the console has no public URL. */
 const NOBODY = 'mailto:agent3@example.org';
 
-/** What notifies the people of the console; undefined where the settings have no key for it. */
+/** Notifies the people of the console; undefined without a key for it. */
 async function openPushes(deps: Deps, directory: string, isService: boolean): Promise<Pushes | undefined> {
   const { pushKey, passkeysFile, consoleOrigin } = deps.config;
   if (pushKey === undefined) return undefined;
@@ -66,12 +66,12 @@ async function openPushes(deps: Deps, directory: string, isService: boolean): Pr
   return pushes;
 }
 
-/** Where the kernel tells nothing of a new file, this is how late it is seen. */
+/** Interval of checks for a new file, where the kernel does not report it. */
 const LOOK_MS = 1000;
-/** After one that failed: the order is still there. */
+/** Pause after a failure, whose order is still there. */
 const PAUSE_MS = 1000;
 
-/** Puts on record what root has done with tokens by orders that somebody signed. */
+/** Records what root has done with tokens by signed orders. */
 async function watchTokens({ config, trail, clock, shutdown }: Deps): Promise<void> {
   const { tokensFile } = config;
   if (tokensFile === undefined) return;
@@ -94,7 +94,7 @@ async function watchTokens({ config, trail, clock, shutdown }: Deps): Promise<vo
   });
 }
 
-/** An agent that is no service has no path unit: it has the orders for root obeyed itself. */
+/** Runs the orders for root, for an agent that is no service and has no path unit. */
 function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, directory: string): void {
   const env = {
     AGENT3_CONSOLE_DIR: directory,
@@ -113,7 +113,7 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
   const look = async (): Promise<void> => {
     if (isObeying || shutdown.fired || !hasEntries(orders)) return;
     isObeying = true;
-    // By its input: others of this user can read an environment.
+    // Passed as input, because other processes of this user can read an environment.
     const keys = { AGENT3_GRANT_KEY: config.grantKey, AGENT3_FLEET_KEY: config.fleetKey };
     const stdin = new Blob([JSON.stringify(keys)]);
     const child = Bun.spawn(argv, { cwd: '/', env, stdio: [stdin, 'pipe', 'pipe'] });
@@ -124,7 +124,7 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
     faultBefore = fault;
     if (code !== 0) await delay(PAUSE_MS);
     isObeying = false;
-    // What came while it ended.
+    // An order may have arrived while it ended.
     void look();
   };
   let growth: Growth | undefined;
@@ -149,7 +149,7 @@ function hasEntries(directory: string): boolean {
   try {
     return readdirSync(directory).length > 0;
   } catch {
-    // Nobody has ordered anything yet.
+    // There is no order yet.
     return false;
   }
 }

@@ -27,22 +27,22 @@ import { SessionStore } from '../sessions/store.ts';
 import { type Config, secretValues } from '../settings/config.ts';
 import type { Logger } from './log.ts';
 
-/** The real dependencies as one record. Tests build their own. */
+/** The real dependencies. Tests build their own. */
 export interface Deps extends LinkOperationDeps, FileDeps {
   readonly config: Config;
   readonly logger: Logger;
   readonly shutdown: OneShotEvent;
   readonly cgroups: CommandCgroups | undefined;
-  /** Holds what the owner has frozen. */
+  /** Pauses commands while the owner has frozen the server. */
   readonly standstill: Standstill;
   readonly approvals: Approvals;
   readonly notifications: Notifications;
   readonly timings: Timings;
-  /** Undefined: nothing is recorded. */
+  /** Undefined without an audit record. */
   readonly audit: AuditLog | undefined;
 }
 
-/** Builds everything the agent works with; opens neither files nor sockets. */
+/** Builds everything that the agent needs. Opens no files or sockets. */
 export function buildDeps(config: Config, logger: Logger, access: Access, audit?: AuditLog): Deps {
   const clock = systemClock;
   const account = currentAccount();
@@ -127,7 +127,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   };
 }
 
-/** Where the agent keeps what commands in a sandbox have no business with. */
+/** Returns the agent's own paths, which sandboxes hide. */
 function ownPaths(config: Config): string[] {
   const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tlsKey } = config;
   const { consoleDirectory, consoleSocket, fleetDirectory, hubFile, hubOrdersDirectory } = config;
@@ -151,20 +151,20 @@ function ownPaths(config: Config): string[] {
 }
 
 /**
- * The record or the log, with the notes beside it and what was put aside of it. A mount for each of 90 files would take
- * 20 ms of every command, so a directory that bears the agent's name is hidden as a whole.
+ * Returns the paths of the record or the log, with its notes and rotated files. A mount for each of 90 files would take
+ * 20 ms of every command, so a directory with the agent's name is hidden as a whole.
  */
 function rotatedPath(file: string): string {
   const directory = dirname(file);
   return basename(directory) === 'agent3' ? directory : `${file}*`;
 }
 
-/** The executable itself; in development, Bun and the entry. */
+/** The command line of this program: the executable, or Bun and the entry in development. */
 function ownArgv(): string[] {
   return Bun.main.startsWith('/$bunfs/') ? [process.execPath] : [process.execPath, join(import.meta.dir, '../main.ts')];
 }
 
-/** Without a cgroup that the settings name, commands run in the agent's own. */
+/** Returns the cgroup of the settings. Without one, commands run in the agent's own. */
 function openCgroups(config: Config, logger: Logger): CommandCgroups | undefined {
   const {
     cgroup,
@@ -174,7 +174,7 @@ function openCgroups(config: Config, logger: Logger): CommandCgroups | undefined
   } = config;
   if (cgroup === undefined) {
     logger.info(
-      'commands have no cgroup of their own (AGENT3_CGROUP is not set): they have no limits, and are stopped by process groups and marks',
+      'commands have no cgroup, because AGENT3_CGROUP is not set: they have no limits, and are stopped by process groups and marks',
     );
     return undefined;
   }
@@ -184,13 +184,13 @@ function openCgroups(config: Config, logger: Logger): CommandCgroups | undefined
     try {
       logger.info(
         { cgroup, ...cgroups.limit({ memoryBytes, processes, cpuPercent }) },
-        'commands have a cgroup each, with these limits',
+        'each command has its own cgroup, with these limits',
       );
     } catch (error) {
-      logger.warn({ cgroup, fault: describeErrno(error) }, 'no controllers: commands have no limits of their own');
+      logger.warn({ cgroup, fault: describeErrno(error) }, 'the cgroup has no controllers, so commands have no limits');
     }
     return cgroups;
   }
-  logger.warn({ cgroup, fault }, "the cgroup cannot be used: commands run in the agent's own, and end with it");
+  logger.warn({ cgroup, fault }, "the cgroup cannot be used, so commands run in the agent's cgroup and end with it");
   return undefined;
 }

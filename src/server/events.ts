@@ -7,10 +7,10 @@ import { keptText } from '../sessions/kept.ts';
 import type { Deps } from './deps.ts';
 
 /*
- * What the owner is notified of beside approvals and sign-ins.
+ * Notifications of the owner, except for approvals and sign-ins.
  */
 
-/** Puts on record when the owner freezes and thaws the server, and sends it to `AGENT3_NOTIFY_URL`. */
+/** Records when the owner freezes and thaws the server, and sends a notification. */
 export function reportFreezes({ freeze, trail, logger, notifications, shutdown }: Deps): void {
   let reported = '';
   const report = (): void => {
@@ -33,7 +33,7 @@ export function reportFreezes({ freeze, trail, logger, notifications, shutdown }
 
 const SHOWN_CHARS = 2000;
 
-/** Tells the owner of each command that has ended and was to be told of. */
+/** Notifies the owner when a command with `notify` has ended. */
 export function reportEnds({ commands, notifications, secrets }: Deps): void {
   commands.watchEnds((record) => {
     if (record.notify !== true || !notifications.isHeard) return;
@@ -50,20 +50,20 @@ export function reportEnds({ commands, notifications, secrets }: Deps): void {
   });
 }
 
-/** What the watchdog remembers of its restarts (`ops/watchdog/spacing.ts`): root's alone to write. */
+/** State of the watchdog's restarts (`ops/watchdog/spacing.ts`), which only root may write. */
 const WATCHDOG_STATE = '/run/agent3-watchdog/state.json';
 const MAX_STATE_BYTES = 4096;
-/** A start so long after a restart of the watchdog is that restart. */
+/** A start within this time after a restart by the watchdog is that restart. */
 const RESTART_MS = 120_000;
 
-/** Tells the owner that the agent was started again because it did not answer or had ended. Waits for no one. */
+/** Notifies the owner that the agent was restarted because it did not answer or had ended. Returns at once. */
 export function reportRestart(
   deps: Pick<Deps, 'notifications' | 'logger' | 'clock'>,
   stateFile = WATCHDOG_STATE,
 ): void {
   const { notifications, logger, clock } = deps;
   const notify = (by: 'watchdog' | 'systemd'): void => {
-    logger.warn({ by }, 'the agent was restarted because it did not answer, or had ended');
+    logger.warn({ by }, 'the agent was restarted because it did not answer or had ended');
     notifications.send('agent.restarted', { host: hostname(), by });
   };
   if (wasRestarted(stateFile, clock.now())) notify('watchdog');
@@ -80,12 +80,12 @@ function wasRestarted(path: string, now: number): boolean {
     const { lastRestart } = JSON.parse(text ?? '{}') as { lastRestart?: unknown };
     return typeof lastRestart === 'number' && now >= lastRestart && now - lastRestart < RESTART_MS;
   } catch {
-    // There is none while the agent is well.
+    // There is no file while the agent works.
     return false;
   }
 }
 
-/** How often systemd has started the unit again by itself since somebody started it. */
+/** Returns how often systemd has restarted the unit by itself since it was started. */
 async function restartsOfSystemd(): Promise<number> {
   const unit = /([\w@.-]+\.service)(?:\/|$)/m.exec(await Bun.file('/proc/self/cgroup').text())?.[1];
   if (unit === undefined) return 0;

@@ -16,26 +16,26 @@ import type { Deps } from './deps.ts';
 import type { HubsView } from './show-to-hub.ts';
 import { StartupFault } from './startup-fault.ts';
 
-/** What a server has for its hub besides its operations. */
+/** What a server offers to its hub in addition to its operations. */
 type HubsPart = Pick<MemberDeps, 'hubAccess' | 'hubKeys' | 'showToHub' | 'obeyHub'>;
 
-/** What a fleet makes of an agent. Where the settings name none, nothing of it is loaded. */
+/** The fleet side of an agent. Without a fleet in the settings, its code is not loaded. */
 export interface Fleet {
-  /** Undefined: this is no hub. */
+  /** Undefined when this is not a hub. */
   readonly hub: Hub | undefined;
-  /** The operations of every door, where this is a hub. */
+  /** The operations of a hub. */
   operations(own: readonly Operation[]): readonly Operation[];
-  /** Throws `InvalidArguments` for the stream of a session that is on a server of the fleet. */
+  /** Throws `InvalidArguments` for the stream of a session on a server of the fleet. */
   requireOwn(session: string): void;
-  /** Begins to take the calls of a hub, where this is a server of one; and to call servers, where it is a hub. */
+  /** Begins to accept calls of a hub, on a server of one, and to call servers, on a hub. */
   start(door: Omit<MemberDeps, keyof HubsPart | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
-  /** Calls of the hub that wait for their answers. */
+  /** Number of calls of the hub that wait for their answers. */
   pending(): number;
   /** The state of its connections. */
   status(): FleetStatus;
 }
 
-/** Of an agent alone. */
+/** Of an agent without a fleet. */
 export const NO_FLEET: Fleet = {
   hub: undefined,
   operations: (own) => own,
@@ -45,7 +45,7 @@ export const NO_FLEET: Fleet = {
   status: () => ({}),
 };
 
-/** The fleet that the settings name. Throws `StartupFault`. */
+/** Returns the fleet of the settings. Throws `StartupFault`. */
 export async function openFleet(deps: Deps): Promise<Fleet> {
   const { fleetDirectory, hubFile } = deps.config;
   if (fleetDirectory === undefined && hubFile === undefined) return NO_FLEET;
@@ -80,7 +80,7 @@ async function openHub(deps: Deps, directory: string): Promise<Hub> {
   return hub;
 }
 
-/** This server as one of a hub, as long as the file says so: `agent3 leave` takes it away, and the connection with it. */
+/** This server of a hub, while the file exists: `agent3 leave` removes it, and ends the connection. */
 async function openMembership(deps: Deps, path: string) {
   const [{ Member }, { readMembership }, { WatchedFile }, { PinnedHere }] = await Promise.all([
     import('../fleet/member.ts'),
@@ -123,7 +123,7 @@ async function openMembership(deps: Deps, path: string) {
   };
 }
 
-/** What the console of the hub asks and orders. Nothing of it is loaded before. */
+/** Questions and orders of the hub's console, loaded on first use. */
 function hubsConsole(deps: Deps, hubFile: string, pinned: PinnedHere): Pick<HubsPart, 'showToHub' | 'obeyHub'> {
   let view: Promise<HubsView> | undefined;
   let orders: Promise<HubOrders> | undefined;
@@ -156,8 +156,8 @@ async function openOrders(deps: Deps, hubFile: string): Promise<HubOrders> {
   return new HubOrders({ ...deps, hubFile, isService, toRoot });
 }
 
-/** A server that joined its hub before there were such orders. */
-const NO_ROOT = 'root of this server does not obey its hub yet. There: sudo agent3 join --passkeys';
+/** A server that joined its hub before such orders existed. */
+const NO_ROOT = 'root of this server does not obey the hub yet. On the server, run: sudo agent3 join --passkeys';
 
 async function readKey(name: string, seed: string | undefined): Promise<SigningKey> {
   const { SigningKey } = await import('../fleet/keys.ts');
@@ -165,8 +165,8 @@ async function readKey(name: string, seed: string | undefined): Promise<SigningK
   try {
     return SigningKey.ofSeed(seed);
   } catch {
-    // Its own words could show a part of it.
-    throw new StartupFault(2, `${name} is no key: SU and 56 letters`);
+    // Its own message could show a part of the key.
+    throw new StartupFault(2, `${name} is not a key of SU and 56 letters`);
   }
 }
 

@@ -9,23 +9,23 @@ import { chooseSweep, type SweepCandidate, type SweepLimits } from '../sessions/
 
 interface SweepDeps {
   readonly store: SessionStore;
-  /** What files had before they were changed goes with the sessions. */
+  /** Earlier versions of files are removed with the sessions. */
   readonly versions: Pick<Versions, 'candidates' | 'remove'>;
   readonly limits: SweepLimits;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Whether a process of the session is alive: it is then not removed. */
+  /** Returns true while a process of the session lives, which is then not removed. */
   isBusy(session: Session): boolean;
   /** Stops a running session that takes too much of the disk. */
   stop(session: Session): Promise<void>;
 }
 
-/** After growth beyond the limit, the next sweep comes so soon, and no sooner after the one before. */
+/** Least time between sweeps, after growth above the limit. */
 const SOON_MS = 1000;
-/** Files are removed for no longer than this without a turn for everybody else. */
+/** Longest time to remove files without yielding. */
 const TURN_MS = 10;
 
-/** Removes sessions past their time, and those that a token has too many of while all take more than they may. */
+/** Removes expired sessions, and those of the tokens with the most while all sessions together exceed the limit. */
 export class SessionSweep {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -36,7 +36,7 @@ export class SessionSweep {
     });
   }
 
-  /** Looks at every session, and removes and stops what has to go. */
+  /** Checks all sessions, and removes or stops those that must go. */
   async run(): Promise<void> {
     const { deps } = this;
     const all = [...candidates(deps), ...deps.versions.candidates()];
@@ -95,14 +95,14 @@ async function removeAll(deps: SweepDeps, all: readonly (Session | Change)[]): P
   return removed;
 }
 
-/** One that cannot be removed does not stop the sweep; the next one tries again. */
+/** A session that cannot be removed does not stop the sweep; the next sweep tries again. */
 function tryRemove({ store, versions, logger }: SweepDeps, one: Session | Change): boolean {
   try {
     if (!(one instanceof Session)) {
       versions.remove(one);
       return true;
     }
-    // Meanwhile somebody may have closed it.
+    // It may have been closed meanwhile.
     if (one.record.closed || store.find(one.id) === undefined) return false;
     store.remove(one);
     return true;
@@ -112,7 +112,7 @@ function tryRemove({ store, versions, logger }: SweepDeps, one: Session | Change
   }
 }
 
-/** Work that is done again and again. */
+/** A scheduled job. */
 export interface Job {
   readonly name: string;
   /** Cron expression with seconds. */
@@ -120,7 +120,7 @@ export interface Job {
   run(): Promise<void>;
 }
 
-/** Starts the jobs; a run that is still going on skips the next one. Gives the function that stops them. */
+/** Starts the jobs. A run is skipped while the last one continues. Returns a function that stops them. */
 export function schedule(jobs: readonly Job[], logger: Logger): () => Promise<void> {
   const started = jobs.map((job) =>
     CronJob.from({

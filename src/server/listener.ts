@@ -22,23 +22,23 @@ import type { Listening } from './shutdown.ts';
 import type { SignIn } from './sign-in.ts';
 import { StartupFault } from './startup-fault.ts';
 
-/** Bun closes a connection that is silent for longer: it must outlast the longest answer (255 s is Bun's maximum). */
+/** Bun closes a connection that is silent for longer, so it must exceed the longest answer (255 s is Bun's maximum). */
 const IDLE_MARGIN_SECONDS = 30;
 
-/** Between two tries to listen, and after how many of them that is told: a second. */
+/** Pause between attempts to listen, and after how many of them it is logged: a second. */
 const AGAIN_MS = 10;
 const TOLD_AFTER = 100;
 
 type Server = NonNullable<ReturnType<typeof createApp>['server']>;
 
-/** The agent's socket, and what answers on it. */
+/** The agent's socket, and the server behind it. */
 export class Listener implements Listening {
   readonly #config: Config;
   readonly #deps: AppDeps;
   readonly #logger: Logger;
-  /** What this agent itself does, for a hub as well. */
+  /** The operations of this agent itself, also for a hub. */
   readonly #own: readonly Operation[];
-  /** The one that listens, last; before it those that still serve connections from before a reload. */
+  /** The last one listens. Those before it serve connections from before a reload. */
   #servers: Server[] = [];
   #reloaded: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -85,7 +85,7 @@ export class Listener implements Listening {
     this.#deps = { ...shared, mcp: mcpDoor({ ...shared, access: deps.access }) };
   }
 
-  /** Begins to listen. Throws, with what to do, when it cannot. */
+  /** Begins to listen. Throws with what to do when it cannot. */
   open(): void {
     const { host, port } = this.#config;
     try {
@@ -96,7 +96,7 @@ export class Listener implements Listening {
     this.fleet.start({ ...this.#deps, operations: this.#own });
   }
 
-  /** Reads certificate and key again. Rejects, and keeps the old ones, when they cannot be used. */
+  /** Reads certificate and key again. Rejects and keeps the old ones when they cannot be used. */
   reload(): Promise<void> {
     this.#reloaded = this.#reloaded.catch(() => {}).then(() => this.#reload());
     return this.#reloaded;
@@ -106,21 +106,20 @@ export class Listener implements Listening {
     const tls = this.#readTls();
     const current = this.#current;
     if (tls === undefined || this.#isStopped) return;
-    // Bun cannot change the certificate of a socket that listens. Open connections keep the old server.
+    // Bun cannot change the certificate of a listening socket. Open connections keep the old server.
     const port = current.port ?? this.#config.port;
     void current.stop(false);
     await this.#listenAgain(port, tls);
     this.#servers = this.#servers.filter((server) => server.pendingRequests > 0 || server === this.#current);
   }
 
-  /** The port of a socket that was closed just now is taken for a moment where a connection was about to be made. */
+  /** The port of a closed socket is taken for a moment when a connection was about to be made. */
   async #listenAgain(port: number, tls: Tls): Promise<void> {
     for (let tries = 0; !this.#isStopped; tries++) {
       try {
         return this.#listen(port, tls);
       } catch (error) {
-        if (tries === TOLD_AFTER)
-          this.#logger.error({ err: error }, 'nothing listens: it is tried again until it works');
+        if (tries === TOLD_AFTER) this.#logger.error({ err: error }, 'nothing listens; trying again until it works');
         await Bun.sleep(AGAIN_MS);
       }
     }
@@ -159,7 +158,7 @@ export class Listener implements Listening {
       // Bun shares a port by default: a second agent would start and take half of the requests.
       reusePort: false,
       idleTimeout: Math.min(255, Math.ceil(replySeconds) + IDLE_MARGIN_SECONDS),
-      // The body limit is ours, with an answer in JSON; Bun's own answers by itself.
+      // The agent's own limit answers in JSON; Bun's limit does not.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       development: false,
       ...(tls !== undefined && { tls }),
@@ -184,7 +183,7 @@ function gaugesOf({ commands, slots, approvals, freeze, store }: Deps): Gauges {
   };
 }
 
-/** Certificate and key as PEM, or where they lie. */
+/** Certificate and key as PEM, or their paths. */
 interface Tls {
   readonly cert: string;
   readonly key: string;
@@ -192,7 +191,7 @@ interface Tls {
 
 class TlsFault extends Error {}
 
-/** Reads and checks certificate and key: Bun itself would start with a pair that fails at each handshake. */
+/** Reads and checks certificate and key: Bun would start with a pair that fails at each handshake. */
 function readTls(files: Tls): Tls {
   const cert = readPem('AGENT3_TLS_CERT', files.cert);
   const key = readPem('AGENT3_TLS_KEY', files.key);
@@ -218,19 +217,19 @@ function parsed<T>(name: string, path: string, what: string, parse: () => T): T 
   try {
     return parse();
   } catch {
-    // The parser's own words name bytes of the key's file.
-    throw new TlsFault(`${name}: ${path} holds not ${what} in PEM form`);
+    // The parser's message has bytes of the key file.
+    throw new TlsFault(`${name}: ${path} is not ${what} in PEM form`);
   }
 }
 
 function listenFault(host: string, port: number, error: unknown): string {
   switch (errnoOf(error)) {
     case 'EADDRINUSE':
-      return `port ${port} on ${host} is taken, perhaps by another agent; stop that, or set AGENT3_PORT to another port`;
+      return `port ${port} on ${host} is in use, perhaps by another agent. Stop that, or set AGENT3_PORT to another port`;
     case 'EACCES':
-      return `port ${port} on ${host} needs root; set AGENT3_PORT to one above 1023`;
+      return `port ${port} on ${host} needs root. Set AGENT3_PORT to a port above 1023`;
     default:
-      // Bun's own words do not help: "EEXIST: file already exists, listen".
-      return `cannot listen on ${host} port ${port}: AGENT3_HOST has to be an address of this machine, such as 127.0.0.1 or 0.0.0.0`;
+      // Bun's own message does not help: "EEXIST: file already exists, listen".
+      return `cannot listen on ${host} port ${port}: AGENT3_HOST must be an address of this machine, such as 127.0.0.1 or 0.0.0.0`;
   }
 }

@@ -8,20 +8,20 @@ type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silen
 
 const STDERR = 2;
 
-/** A log, and the way to write what is still in memory before the process ends. */
+/** A log, with a way to write what is still in memory before the process ends. */
 export interface Log {
   readonly logger: Logger;
-  /** Opens the log's file anew, after logrotate has moved it away; nothing for standard error. */
+  /** Opens the log file again, after logrotate has moved it. Does nothing for standard error. */
   reopen(): void;
   flush(): Promise<void>;
-  /** Gives up what is still in memory: nothing waits any more for a reader that takes none. */
+  /** Drops what is still in memory, when the reader does not read. */
   drop(): void;
 }
 
-/** Where a log goes: a file by its path, or standard error, which may be a terminal. */
+/** Destination of a log: the path of a file, or standard error, which may be a terminal. */
 type LogTarget = { readonly file: string } | { readonly isTerminal: boolean };
 
-/** JSON lines; on a terminal, lines for people. Throws the system's error for a file that cannot be opened. */
+/** Opens a log of JSON lines; on a terminal, lines for people. Throws the system's error when the file cannot be opened. */
 export async function openLog(level: LogLevel, target: LogTarget): Promise<Log> {
   const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
   if ('file' in target) return linesToFile(options, target.file);
@@ -43,7 +43,7 @@ function linesToFile(options: LoggerOptions, path: string): Log {
 }
 
 function logTo(logger: Logger, destination: Destination, reopen = (): void => {}): Log {
-  // A log that nobody can take any more (EPIPE, a full disk) is no reason to end.
+  // The agent does not end because its log cannot be written (EPIPE, a full disk).
   destination.on('error', () => {});
   return { logger, reopen, flush: () => flushInTime(destination), drop: () => destination.destroy() };
 }
@@ -53,17 +53,17 @@ function stderrDestination(): Destination {
     fd: STDERR,
     sync: isFile(STDERR),
     maxLength: MAX_BUFFERED_BYTES,
-    // Each line is written at once all the same; but with 0, `flush` would wait for nothing.
+    // Each line is still written at once, but with 0, `flush` would not wait.
     minLength: 1,
   });
 }
 
-/** A file always takes a line at once, which costs less than handing it to another thread; a pipe may be full. */
+/** A file accepts a line at once, which is cheaper than another thread. A pipe may be full. */
 function isFile(fd: number): boolean {
   try {
     return fstatSync(fd).isFile();
   } catch {
-    // A descriptor that was closed before the start.
+    // The descriptor was closed before the start.
     return false;
   }
 }
@@ -74,7 +74,7 @@ async function prettyStream(): Promise<DestinationStream> {
   return pretty({ destination: STDERR, sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
 }
 
-/** A reader that takes no more lines holds the end of the agent up for no longer than this. */
+/** Longest time that the end of the agent waits for a reader of the log. */
 const FLUSH_MS = 500;
 
 function flushInTime(destination: { flush(done: () => void): void }): Promise<void> {
@@ -87,29 +87,29 @@ function flushInTime(destination: { flush(done: () => void): void }): Promise<vo
 type Destination = ReturnType<typeof pino.destination>;
 
 /**
- * Log lines wait in memory while their destination takes none (a full pipe, a stopped terminal). Beyond this many bytes
- * the oldest are dropped: the agent must not stop because nobody reads its log.
+ * Most bytes of log lines in memory while the destination accepts none (a full pipe, a stopped terminal). Above that, the
+ * oldest are dropped, so that the agent never waits for its log.
  */
 const MAX_BUFFERED_BYTES = 4 * 1_048_576;
 
-/** Owner and group may read it: it names sessions and addresses. */
+/** Owner and group may read it, because it names sessions and addresses. */
 const LOG_FILE_MODE = 0o640;
 
-/** Where a file of the log is to be put aside; it never has more than twice as much. */
+/** Size at which the log is rotated. It never exceeds twice that. */
 const LOG_FILE_BYTES = 64 * 1_048_576;
 
-/** Older files that are kept: as many as ops/agent3.logrotate keeps. */
+/** Number of older files, as in ops/agent3.logrotate. */
 const KEPT_FILES = 7;
 
 /**
- * The file of a log. It is put aside when it is large enough; where its directory is not the agent's, logrotate does
- * that, and lines that come while it has twice as much are left out. Throws the system's error when it cannot be opened.
+ * A log file. It is rotated when it is large enough. When its directory does not belong to the agent, logrotate does that,
+ * and lines above twice the size are left out. Throws the system's error when the file cannot be opened.
  */
 export class BoundedFile {
   readonly destination: Destination;
   #size: number;
   #leftOut = 0;
-  /** Only logrotate can put it aside. */
+  /** True when only logrotate can rotate it. */
   #isFixed = false;
 
   constructor(
@@ -136,7 +136,7 @@ export class BoundedFile {
     this.#size += bytes;
   }
 
-  /** Opens the file that is there now; gives how many lines were left out. */
+  /** Opens the current file. Returns how many lines were left out. */
   reopen(): number {
     this.destination.reopen();
     this.#size = sizeOf(this.path);

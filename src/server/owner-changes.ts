@@ -16,19 +16,19 @@ import { AgentError } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 
 const MOST_ROWS = 100;
-/** A difference that is longer would not fit a frame: nobody undoes what they cannot see. */
+/** Longest difference that fits a frame. A change that cannot be shown cannot be undone. */
 const MOST_DIFF_CHARS = 300_000;
-/** A look at a file, and an undo, take no longer. */
+/** Time limit of reading a file or undoing a change. */
 const SECONDS = 20;
-/** An order comes soon after what it is about was shown. */
+/** How long after it was shown a change may be undone. */
 const MOST_SHOWN = 200;
 const ADDRESS = 'console';
 
 type OwnerDeps = Pick<Deps, 'versions' | 'shutdown' | 'freeze'> & Parameters<typeof putBack>[0];
 
-/** What the owner sees of the changes of files, and undoes of them. */
+/** Shows the owner changes of files, and undoes them. */
 export class OwnerChanges implements ChangesOfFiles {
-  /** What was shown last, by its digest: which change, and what the file had then. */
+  /** What was shown, by its digest: the change, and the content of the file at that time. */
   readonly #shown = new Map<string, Pick<ShownChange, 'change' | 'now'>>();
 
   constructor(private readonly deps: OwnerDeps) {}
@@ -50,7 +50,7 @@ export class OwnerChanges implements ChangesOfFiles {
 
   async show(id: string): Promise<ShownChange> {
     const change = this.#find(id);
-    if (change === undefined) throw new WireRefusal('BadRequest', 'This change is not kept any more.');
+    if (change === undefined) throw new WireRefusal('BadRequest', 'This change is no longer stored.');
     const shown = await this.#look(change);
     this.#shown.set(digestOf(shown), { change: id, now: shown.now });
     const [oldest] = this.#shown.keys();
@@ -58,15 +58,15 @@ export class OwnerChanges implements ChangesOfFiles {
     return shown;
   }
 
-  /** Does what the owner has signed; gives why it is not done. Rejects with what the undo is refused with. */
+  /** Executes a signed undo. Returns why it was not done; undefined when it was. Rejects with the refusal of the undo. */
   async undo(order: UndoOrder, signature: Signature): Promise<string | undefined> {
     const { path, expected, digest } = order;
     const change = this.#find(order.change);
-    if (change === undefined) return 'this change is not kept any more';
+    if (change === undefined) return 'this change is no longer stored';
     const shown = this.#shown.get(digest);
     const isShown = shown?.change === change.id && shown.now === expected && change.path === path;
     if (!isShown) return 'it is not the change that was shown';
-    // Once: what comes of it is another state.
+    // Only once, because the file has another state afterwards.
     this.#shown.delete(digest);
     try {
       this.deps.freeze.require();
@@ -82,7 +82,7 @@ export class OwnerChanges implements ChangesOfFiles {
         },
         { expected, onRecord },
       );
-      return isDone ? undefined : 'the file has already what it had before';
+      return isDone ? undefined : 'the file already has the content from before';
     } catch (error) {
       if (error instanceof AgentError) return error.hint ?? error.error;
       throw error;
@@ -93,7 +93,7 @@ export class OwnerChanges implements ChangesOfFiles {
     return this.deps.versions.everyone().find((one) => one.id === id);
   }
 
-  /** As a call of the token whose change it is: its paths mean what its profile shows. */
+  /** Runs as a call of the token of the change, whose profile defines the meaning of paths. */
   #contextOf({ principal }: Change): CallContext {
     const { deps } = this;
     return contextOf(deps, { principal, address: ADDRESS, deadline: Deadline.after(SECONDS), shutdown: deps.shutdown });
@@ -117,12 +117,12 @@ export class OwnerChanges implements ChangesOfFiles {
   }
 
   #obstacleTo(change: Change, before: string, now: string): string {
-    if (now === before) return 'The file has what it had before this change.';
+    if (now === before) return 'The file already has the content from before this change.';
     if (now === '' || isOwn(this.deps, change, now)) return '';
-    return 'Somebody else has changed the file since: an undo would take that back too.';
+    return 'The file was changed again since then, and an undo would also undo that.';
   }
 
-  /** What the file has now, seen with the rights of the token. */
+  /** Reads the current content of the file, with the rights of the token. */
   async #present(change: Change): Promise<Uint8Array | undefined> {
     const context = this.#contextOf(change);
     await using place = await openPlace(this.deps, context, change.path, NO_PART);
@@ -131,7 +131,7 @@ export class OwnerChanges implements ChangesOfFiles {
   }
 }
 
-/** The SHA-256 of what is shown: the page computes it as well. */
+/** Returns the SHA-256 of what is shown, which the page computes too. */
 function digestOf(shown: ShownChange): string {
   return Bun.SHA256.hash(canonical(shown), 'hex');
 }

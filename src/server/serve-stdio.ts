@@ -24,18 +24,18 @@ import {
 } from './startup.ts';
 import { StartupFault } from './startup-fault.ts';
 
-/** Calls under way when the client closes its end may still be answered within this; then the agent ends. */
+/** Time for running calls to be answered after the client has closed its end. Then the agent ends. */
 const LAST_ANSWERS_SECONDS = 2;
 
 const LOOK_MS = 20;
 
-/** Agents of one user at once that keep sessions without a directory named in the settings: one for each client. */
+/** Most agents of one user at once without AGENT3_SESSIONS_DIR: one for each client. */
 const MAX_DIRECTORIES = 32;
 
 /** Speaks MCP over standard input and output until the client closes its end. Throws `StartupFault` when it cannot start. */
 export async function serveStdio(): Promise<void> {
   const environment = processEnvironment();
-  // Nobody sends it: whoever may start the agent may use it.
+  // No client sends it: a user who may start the agent may use it.
   const config = readConfig({ ...environment, AGENT3_API_TOKEN: newToken() });
   hideToken();
   const log = await openTheLog(config);
@@ -69,7 +69,7 @@ async function stopAfterLastAnswers(deps: Parameters<typeof stopAgent>[0]): Prom
   if (!deps.shutdown.fired) await stopAgent(deps, { cause: 'the client closed standard input' });
 }
 
-/** With the sessions that the settings name; else with the first of the user's own that no other agent has. */
+/** Opens the sessions directory of the settings, or the first default directory that no other agent uses. */
 function openDeps(config: Config, logger: Logger, environment: Readonly<Record<string, string | undefined>>): Deps {
   const access = openAccess(config, logger, undefined);
   const audit = openAudit(config, logger);
@@ -86,6 +86,6 @@ function openDeps(config: Config, logger: Logger, environment: Readonly<Record<s
   }
   throw new StartupFault(
     1,
-    `${MAX_DIRECTORIES} agents run already; end some, or set AGENT3_SESSIONS_DIR to another directory`,
+    `${MAX_DIRECTORIES} agents already run. End some, or set AGENT3_SESSIONS_DIR to another directory`,
   );
 }

@@ -25,7 +25,7 @@ import {
   readConfig,
 } from './startup.ts';
 
-/** Runs the agent until it is told to stop. Throws `StartupFault` when it cannot start. */
+/** Runs the agent until a signal stops it. Throws `StartupFault` when it cannot start. */
 export async function serve(): Promise<void> {
   const config = readConfig(processEnvironment());
   const manager = serviceManager(processEnvironment());
@@ -33,7 +33,7 @@ export async function serve(): Promise<void> {
   hideToken();
   goBeforeCommands();
   const log = await openTheLog(config);
-  // By hand, other programs of the user are its own business.
+  // Started by hand, the agent shares its user with other programs.
   if (exposure !== undefined) log.logger[manager.notifySocket === undefined ? 'info' : 'warn'](exposure);
   const keys = openKeyRing(config, log.logger);
   const access = openAccess(config, log.logger, keys);
@@ -56,8 +56,8 @@ export async function serve(): Promise<void> {
 }
 
 /**
- * SIGHUP: opens the files of the log and of the audit record again, and reads the certificate again. Settings need a
- * restart. In a terminal it keeps its usual meaning, the end: the person who closes the window wants no agent left behind.
+ * SIGHUP: opens log and audit record again, and reads the certificate again. Settings need a restart. In a terminal,
+ * SIGHUP ends the agent as usual, when the window is closed.
  */
 function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefined): void {
   if (process.stderr.isTTY === true) return;
@@ -66,7 +66,7 @@ function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefine
     try {
       audit?.reopen();
     } catch (error) {
-      log.logger.error({ err: error }, 'the audit record was not opened anew; the old file stays in use');
+      log.logger.error({ err: error }, 'the audit record could not be opened again; the old file stays in use');
     }
     listener.reload().then(
       () => log.logger.info('reloaded'),
@@ -75,18 +75,18 @@ function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefine
   });
 }
 
-/** The number of running commands is told this long after it has changed: not for each of many short ones. */
+/** Delay before systemd is told a new number of running commands, to skip short ones. */
 const STATUS_DELAY_MS = 300;
 
 /** How late it is told that a connection of the fleet has come or gone. */
 const FLEET_LOOK_MS = 2000;
 
-/** systemd wants a sign of life every half of the watchdog's time (sd_watchdog_enabled(3)); a third survives a slow one. */
+/** systemd expects a ping every half of the watchdog's time (sd_watchdog_enabled(3)). A third tolerates a slow one. */
 const SIGNS_PER_WATCHDOG = 3;
 
 /**
- * Tells systemd (sd_notify(3)) that the agent is ready, how many commands run, that it lives, and that it stops. The
- * signs of life come from the event loop: an agent that hangs sends none, and is killed and started again.
+ * Notifies systemd (sd_notify(3)) that the agent is ready, lives and stops, and how many commands run. Pings come from the
+ * event loop, so an agent that hangs sends none, and systemd restarts it.
  */
 export function reportTo(manager: ServiceManager, { shutdown, commands, freeze, logger }: Deps, fleet: Fleet): void {
   if (manager.notifySocket === undefined) return;
@@ -97,7 +97,7 @@ export function reportTo(manager: ServiceManager, { shutdown, commands, freeze, 
     return `STATUS=${formatServiceStatus(fields)}\n`;
   };
   let said = status();
-  if (!notify(`READY=1\n${said}`)) logger.warn('the service manager takes no notification');
+  if (!notify(`READY=1\n${said}`)) logger.warn('the service manager accepts no notification');
   if (manager.watchdogMs !== undefined) {
     setInterval(() => notify('WATCHDOG=1\n'), manager.watchdogMs / SIGNS_PER_WATCHDOG).unref();
   }

@@ -4,7 +4,7 @@ import { describeMachine } from '../operations/server-info.ts';
 import { version } from '../version.ts';
 import type { Deps } from './deps.ts';
 
-/** The server as it is now, and what doctor last found, for the console. */
+/** Returns the state of the server and the last findings of doctor, for the console. */
 export function describeServer({ config, store, user, clock }: Deps): Server {
   return {
     ...describeMachine(store.directory),

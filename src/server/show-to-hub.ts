@@ -8,17 +8,17 @@ import type { OneShotEvent } from '../lib/clock.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 
-/** More of each would not fit a message of NATS; how many there are is said as well. */
+/** Most of each that fit a message of NATS. Their number is sent as well. */
 const MOST = { waiting: 32, running: 60, ended: 10, allowances: 32 };
 
 const askedSchema = Type.Object({ op: Type.String({ maxLength: 40 }), args: Type.Unknown() });
 
-/** What this server shows to the console of its hub: the part of its own console that reads, without clients and tokens. */
+/** What this server shows to the console of its hub: its own console, read-only, without clients and tokens. */
 export class HubsView {
   readonly #door: ReadingDoor;
 
   constructor(private readonly deps: Deps) {
-    // Who types in a terminal stands in the session. No sign of it comes from here.
+    // The session names who types in a terminal.
     const takeOvers = { subscribe: () => () => {} };
     const view = new View(
       { ...deps, takeOvers },

@@ -1,10 +1,10 @@
 import { Deadline, delay, type OneShotEvent } from '../lib/clock.ts';
 import type { Log } from './log.ts';
 
-/** The part of an agent that takes calls. */
+/** The part of an agent that accepts calls. */
 export interface Listening {
   pending(): number;
-  /** Takes no new connection; the open ones go on. */
+  /** Accepts no new connections; open ones continue. */
   stopAccepting(): void;
 }
 
@@ -16,13 +16,13 @@ interface Stoppable {
   stopJobs(): Promise<void>;
 }
 
-/** systemd and people wait for this long at most: answers that are not out by then are dropped. */
+/** Longest shutdown. Answers that are not sent by then are dropped. */
 const SHUTDOWN_SECONDS = 9;
 
-/** How often the requests under way are counted while the agent ends: Bun has no event for it. */
+/** Interval of counting running requests during shutdown: Bun has no event for it. */
 const PENDING_LOOK_MS = 20;
 
-/** Ends the agent in order on SIGTERM and SIGINT; a second signal ends it at once. Commands go on by themselves. */
+/** Shuts the agent down on SIGTERM and SIGINT; a second signal ends it at once. Commands continue by themselves. */
 export function stopOnSignals(deps: Stoppable): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -32,7 +32,7 @@ export function stopOnSignals(deps: Stoppable): void {
   }
 }
 
-/** Ends the agent in order: answers what is under way, as `running` where a command is. `cause` goes into the log. */
+/** Shuts the agent down: answers running calls, with `running` for their commands. `cause` goes into the log. */
 export async function stopAgent(deps: Stoppable, cause: Readonly<Record<string, string>>): Promise<void> {
   const { shutdown, log, server, stopJobs } = deps;
   log.logger.info({ ...cause, pending: server.pending() }, 'shutting down');
@@ -40,7 +40,7 @@ export async function stopAgent(deps: Stoppable, cause: Readonly<Record<string, 
   server.stopAccepting();
   await stopJobs();
   const deadline = Deadline.after(SHUTDOWN_SECONDS);
-  // At least once: the lines of requests that were just answered are logged after their answers.
+  // At least once, because log lines are written after their answers.
   do await delay(PENDING_LOOK_MS);
   while (server.pending() > 0 && !deadline.passed);
   log.logger.info({ dropped: server.pending() }, 'stopped');
@@ -48,7 +48,7 @@ export async function stopAgent(deps: Stoppable, cause: Readonly<Record<string, 
   end(deps, 0);
 }
 
-/** Ends the process now. What the log still holds goes first: pino would wait for its reader, without end. */
+/** Ends the process now. Drops the lines in memory first: pino would wait for the reader for ever. */
 function end({ log, audit }: Stoppable, code: number): never {
   audit?.close();
   log.drop();

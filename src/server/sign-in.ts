@@ -12,20 +12,20 @@ import { visibleLine } from '../lib/visible.ts';
 import type { Deps } from './deps.ts';
 import type { Job } from './jobs.ts';
 
-/** The sign-in of clients, as far as it is switched on. */
+/** The sign-in of clients, when it is on. */
 export interface SignIn {
-  /** Knows the access tokens of grants. */
+  /** Checks the access tokens of grants. */
   readonly tokens: MoreTokens;
   readonly jobs: readonly Job[];
   door(guessing: GuessingLimiter): SignInDoor;
 }
 
-/** Every second: what the owner does is on record then, also while nobody calls. */
+/** Every second: records what the owner does, even without calls. */
 const LOOK_TIME = '* * * * * *';
 /** Every full minute. */
 const SWEEP_TIME = '0 * * * * *';
 
-/** Opens what is known of the grants; undefined where clients cannot sign in with these settings. */
+/** Opens the grants; undefined when clients cannot sign in with these settings. */
 export function openSignIn(
   { config, trail, clock, logger, notifications }: Deps,
   keys: KeyRing | undefined,
@@ -34,7 +34,7 @@ export function openSignIn(
   if (issuer === undefined) return undefined;
   const missing = missingFor(issuer, grantKey, keys);
   if (missing !== undefined || grantKey === undefined || keys === undefined) {
-    logger.info({ missing }, 'clients cannot sign in by AGENT3_PUBLIC_URL');
+    logger.info({ missing }, 'clients cannot sign in at AGENT3_PUBLIC_URL');
     return undefined;
   }
   const key = new GrantKey(grantKey);

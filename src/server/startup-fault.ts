@@ -1,4 +1,4 @@
-/** The agent cannot start: `reasons` are sentences for the owner. Exit code 1: it failed; 2: a setting is wrong. */
+/** The agent cannot start. `reasons` are sentences for the owner. Exit code 1: a failure; 2: a wrong setting. */
 export class StartupFault extends Error {
   readonly reasons: readonly string[];
 

@@ -34,7 +34,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   }
 }
 
-/** The log that the settings name; throws when it cannot be written. */
+/** Opens the log of the settings. Throws when it cannot be written. */
 export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
   try {
     const isTerminal = process.stderr.isTTY === true;
@@ -44,22 +44,22 @@ export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
   }
 }
 
-/** The tokens beside that of the settings; undefined where the settings name no file of them. */
+/** Returns the tokens of the file; undefined when the settings have none. */
 export function openKeyRing({ tokensFile, grantKey }: Config, logger: Logger): KeyRing | undefined {
   const key = grantKey === undefined ? undefined : new GrantKey(grantKey);
   return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, logger, key);
 }
 
 /**
- * What let the commands of an earlier agent, which run as the same user, read the secrets until now, and what to do
- * about it; undefined where nothing did, and for root. Looked at before `hideToken`.
+ * Returns why left-over commands of an earlier agent could read the secrets until now, and what to do; undefined when they
+ * could not, and for root. Call it before `hideToken`.
  */
 export function exposureAtStart(): string | undefined {
   if (process.geteuid?.() === 0 || !isInspectable()) return undefined;
   const repair = isReadable(process.execPath)
     ? `chown root:root ${process.execPath}; chmod 711 ${process.execPath}`
     : 'sysctl -w fs.suid_dumpable=0';
-  return `commands that were left over could read the token while the agent started; as root: ${repair}`;
+  return `left-over commands could read the token while the agent started. To prevent that, as root: ${repair}`;
 }
 
 function isReadable(path: string): boolean {
@@ -71,14 +71,14 @@ function isReadable(path: string): boolean {
   }
 }
 
-/** From here on, the token is in the agent's memory alone, which no process of the same user may look into. */
+/** Removes the token from the environment: then only the agent's memory has it, which other processes cannot read. */
 export function hideToken(): void {
-  // Of the original's second variable nobody knows what its owner has in it.
+  // The second variable of the original may have a secret too.
   for (const name of [...SECRET_SETTINGS, 'AGENT3_TOKEN']) eraseEnvironmentVariable(name);
   forbidInspection();
 }
 
-/** What each token may do; throws, with the reasons, when the profile of the settings cannot be had. */
+/** Returns what each token may do. Throws with the reasons when the profile of the settings cannot be used. */
 export function openAccess({ profilesDirectory, profile }: Config, logger: Logger, keys: KeyRing | undefined): Access {
   const book = new ProfileBook(profilesDirectory, systemClock, logger);
   if (book.get(profile) === undefined) {
@@ -89,7 +89,7 @@ export function openAccess({ profilesDirectory, profile }: Config, logger: Logge
   return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
 }
 
-/** What an agent begins with when its sessions are open, whatever its door; `more` are jobs of its door. */
+/** Starts an agent whose sessions are open, over HTTP or MCP. `more` are further jobs. */
 export function beginWork(deps: Deps, more: readonly Job[] = []) {
   reportFreezes(deps);
   reportEnds(deps);
@@ -101,12 +101,12 @@ export function beginWork(deps: Deps, more: readonly Job[] = []) {
   sweepCgroups(deps);
   const stopJobs = schedule([sweepJob(deps), ...more], logger);
   const names = config.unknownNames;
-  if (names.length > 0) logger.warn({ names }, 'these variables are no settings and have no effect');
+  if (names.length > 0) logger.warn({ names }, 'these variables are not settings and have no effect');
   warnOfMissingDirectories(config, approvals, logger);
   return { recovered, stopJobs };
 }
 
-/** Tells of places in the settings that are not there: what a misspelt one means is missed much later. */
+/** Warns of directories in the settings that do not exist, probably misspelt. */
 function warnOfMissingDirectories(
   { tokensFile, profilesDirectory, approvalsDirectory }: Config,
   approvals: Approvals,
@@ -114,14 +114,18 @@ function warnOfMissingDirectories(
 ): void {
   const place = tokensFile === undefined ? undefined : dirname(tokensFile);
   if (place !== undefined && !existsSync(place))
-    logger.warn({ directory: place }, 'AGENT3_TOKENS_FILE: there is no such directory, so there are no tokens in it');
+    logger.warn(
+      { directory: place },
+      'AGENT3_TOKENS_FILE: its directory does not exist, so there are no further tokens',
+    );
   if (profilesDirectory !== undefined && !existsSync(profilesDirectory))
-    logger.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: there is no such directory');
+    logger.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: the directory does not exist');
   const fault = approvalsDirectory === undefined ? undefined : approvals.fault();
-  if (fault !== undefined) logger.warn({ fault }, 'AGENT3_APPROVALS_DIR: what needs approval is denied');
+  if (fault !== undefined)
+    logger.warn({ fault }, 'AGENT3_APPROVALS_DIR cannot be used, so what needs approval is denied');
 }
 
-/** Tries the sandboxes of the profiles that are set up, now and when they change, so that no call has to wait for it. */
+/** Tries the sandboxes of the profiles, now and after changes, so that no call has to wait for it. */
 export function probeSandboxes({ access, ownPaths, clock, logger }: Deps): void {
   access.watchProfiles((profiles) => {
     probeAhead(profiles, ownPaths, clock).catch((error) =>
@@ -130,7 +134,7 @@ export function probeSandboxes({ access, ownPaths, clock, logger }: Deps): void 
   });
 }
 
-/** The audit record that the settings name; throws, with the reason, when it cannot be written. */
+/** Opens the audit record of the settings. Throws with the reason when it cannot be written. */
 export function openAudit({ auditFile, auditKey }: Config, logger: Logger): AuditLog | undefined {
   try {
     return auditFile === undefined ? undefined : new AuditLog(auditFile, auditKey, systemClock, logger, bootId());
@@ -140,13 +144,13 @@ export function openAudit({ auditFile, auditKey }: Config, logger: Logger): Audi
   }
 }
 
-/** Opens and reads the sessions; throws, with the reason, when they cannot be used. */
+/** Opens and reads the sessions. Throws with the reason when they cannot be used. */
 export function openStore(deps: Deps): void {
   const fault = tryOpenStore(deps);
   if (fault !== undefined) throw new StartupFault(1, fault.message);
 }
 
-/** The same, but gives what to do about it when another agent has them. */
+/** Does the same, but returns what to do when another agent uses them. */
 export function tryOpenStore({ store }: Deps): SessionsInUse | undefined {
   try {
     store.open();
@@ -163,7 +167,7 @@ export function tryOpenStore({ store }: Deps): SessionsInUse | undefined {
 
 const SWEEP_TIME = '0 * * * * *';
 
-/** Looks every minute for sessions that have to go. */
+/** Sweeps the sessions every minute. */
 function sweepJob(deps: Deps): Job {
   const { config, store, versions, contexts, commands, clock, logger } = deps;
   const sweep = new SessionSweep({

@@ -17,7 +17,7 @@ type ValuesByName = Static<TObject<Schemas>>;
 /** The values of the settings by their keys. */
 type SettingValues = { readonly [Name in SettingName as Table[Name]['key']]: ValuesByName[Name] };
 
-/** The keys of the settings that must not be seen anywhere. */
+/** The keys of secret settings. */
 type SecretKey = {
   [Name in SettingName]: Table[Name] extends { isSecret: true } ? Table[Name]['key'] : never;
 }[SettingName];
@@ -27,46 +27,46 @@ export const SETTING_ROWS: readonly (readonly [SettingName, Setting])[] = Object
   Setting,
 ][];
 
-/** Variables of the same kind that are no settings of `agent3 serve`. */
+/** Other variables that begin with AGENT3_. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   AGENT3_TOKEN: "The Flask agent's second variable: accepted and unused.",
-  AGENT3_SESSION: 'Marks the processes of a command, and with them an agent that a command has started.',
+  AGENT3_SESSION: 'Marks the processes of a command.',
   AGENT3_WATCHDOG_SCHEDULE: 'When `agent3 watchdog` without `--once` checks; the systemd timer has its own schedule.',
-  AGENT3_URL: 'The agent that `agent3 exec` and `agent3 session` call.',
+  AGENT3_URL: 'URL of the agent that `agent3 exec` and `agent3 session` call.',
 };
 
-/** Whether the agent, or a program of its own, reads this variable. */
+/** Returns true when the agent or one of its programs reads this variable. */
 export function isKnownVariable(name: string): boolean {
   return Object.hasOwn(SETTINGS, name) || Object.hasOwn(OTHER_VARIABLES, name);
 }
 
 const SECRET_ROWS = SETTING_ROWS.filter(([, { isSecret }]) => isSecret);
 
-/** The settings that must not be seen anywhere. */
+/** The names of secret settings. */
 export const SECRET_SETTINGS: ReadonlySet<string> = new Set(SECRET_ROWS.map(([name]) => name));
 
-/** The values that must not be seen anywhere. */
+/** Returns the values of secret settings. */
 export function secretValues(values: Pick<SettingValues, SecretKey>): string[] {
   const all: Readonly<Record<string, unknown>> = { ...values };
   return SECRET_ROWS.map(([, { key }]) => all[key]).filter((value) => typeof value === 'string');
 }
 
-/** The text of a settings file for a reader: without the secrets, also those that are commented out. */
+/** Returns the text of a settings file without secrets, also without those in comments. */
 export function hideSecretSettings(text: string): string {
   const names = [...SECRET_SETTINGS].join('|');
   return text.replace(new RegExp(`^([#\\s]*(?:export\\s+)?(?:${names})\\s*=).+$`, 'gm'), '$1(a secret)');
 }
 
-/** The settings in force, in the units their names tell. */
+/** The valid settings, in the units of their names. */
 export interface Config extends Omit<SettingValues, 'maxRunningPerToken' | 'trustedProxies' | 'allowedOrigins'> {
   readonly maxRunningPerToken: number;
   readonly trustedProxies: AddressList;
   readonly allowedOrigins: readonly string[];
-  /** Variables that begin with AGENT3_ and are no setting: most likely misspelt. */
+  /** Unknown variables that begin with AGENT3_, probably misspelt. */
   readonly unknownNames: readonly string[];
 }
 
-/** Settings that cannot be used; one sentence for each, which never shows the token. */
+/** The settings have faults: one sentence for each, which never shows the token. */
 export class ConfigError extends Error {
   constructor(readonly faults: readonly string[]) {
     super(faults.join('\n'));
@@ -107,7 +107,7 @@ function byKey(values: Record<SettingName, unknown>): SettingValues {
   return Object.fromEntries(entries) as SettingValues;
 }
 
-/** The given text of each setting, numbers as numbers where they are; the default where nothing is given. */
+/** Returns the value of each setting: the given text, a number if it is one, or the default. */
 function readValues(environment: Readonly<Record<string, string | undefined>>): Record<SettingName, unknown> {
   const values: Record<string, unknown> = {};
   for (const [name, { schema }] of SETTING_ROWS) {
@@ -120,12 +120,12 @@ function readValues(environment: Readonly<Record<string, string | undefined>>): 
   return values as Record<SettingName, unknown>;
 }
 
-/** A number in plain decimal notation; anything else stays the text that the error then shows. */
+/** Parses a plain decimal number. Other texts stay as they are, for the error. */
 function asNumber(text: string): number | string {
   return /^-?\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : text;
 }
 
-/** Models write bash; where it is not installed, the shell that every system has. */
+/** Bash, which models write, or /bin/sh when it is not installed. */
 function defaultShell(): string {
   return existsSync('/bin/bash') ? '/bin/bash' : '/bin/sh';
 }
@@ -143,17 +143,17 @@ function notifyFaults({
     return ['AGENT3_NOTIFY_URL and AGENT3_NOTIFY_SECRET belong together: set both, or none'];
   if (typeof secret !== 'string' || webhookKey(secret) !== undefined) return [];
   return [
-    'AGENT3_NOTIFY_SECRET must be, behind whsec_, the Base64 of 24 to 64 bytes. Make one with: echo whsec_$(openssl rand -base64 32)',
+    'AGENT3_NOTIFY_SECRET must be whsec_ and the Base64 of 24 to 64 bytes. Make one with: echo whsec_$(openssl rand -base64 32)',
   ];
 }
 
-/** A page that the agent serves, and with it a command, could ask for the owner's signature where they share an origin. */
+/** With the same origin, a page of the agent, and so a command, could ask for the owner's signature. */
 function originFaults({ AGENT3_CONSOLE_ORIGIN: own, AGENT3_PUBLIC_URL: url }: Record<SettingName, unknown>): string[] {
   if (typeof own !== 'string' || typeof url !== 'string' || plainOrigin(own) !== plainOrigin(url)) return [];
   return ['AGENT3_CONSOLE_ORIGIN must not be AGENT3_PUBLIC_URL: the console needs another name, or another port'];
 }
 
-/** Why `agent3 serve` would refuse these settings, as far as they are set; a sentence for each. */
+/** Returns why `agent3 serve` would refuse these settings, a sentence each; missing ones are not checked. */
 export function faultsOfSettings(
   environment: Readonly<Record<string, string | undefined>>,
   names: readonly SettingName[],
@@ -172,7 +172,7 @@ function settingFaults(values: Record<SettingName, unknown>, rows = SETTING_ROWS
     const isAllowed: boolean = Value.Check(schema, value);
     if (isAllowed || (value === undefined && KindGuard.IsOptional(schema))) continue;
     if (typeof value === 'string' && value.includes('\n')) {
-      faults.push(`${name} goes over several lines: a quote in the settings, there or above, is not closed`);
+      faults.push(`${name} spans several lines: a quote in the settings, there or above, is not closed`);
       continue;
     }
     faults.push(
@@ -184,7 +184,7 @@ function settingFaults(values: Record<SettingName, unknown>, rows = SETTING_ROWS
   return faults;
 }
 
-/** The token's own faults are told without the token. */
+/** Describes a fault of the token without showing it. */
 function tokenFault(name: string, value: unknown, leastChars = MIN_TOKEN_CHARS): string {
   if (value === undefined)
     return 'AGENT3_API_TOKEN is not set: it is the token that clients send. Make one with: agent3 token new';
@@ -201,8 +201,8 @@ function shellFaults(shell: unknown): string[] {
   try {
     accessSync(shell, constants.X_OK);
     if (statSync(shell).isFile()) return [];
-    return [`AGENT3_SHELL must be a program, and ${preview(shell)} is a directory`];
+    return [`AGENT3_SHELL must be a program, but ${preview(shell)} is a directory`];
   } catch {
-    return [`AGENT3_SHELL must be a program that can be executed, and ${preview(shell)} is not`];
+    return [`AGENT3_SHELL must be an executable program, but ${preview(shell)} is not`];
   }
 }

@@ -2,16 +2,16 @@ import { Type } from '@sinclair/typebox';
 import { MIN_KEY_CHARS } from '../lib/limits.ts';
 import { PATH, PATH_OPTIONS, type Setting, secretText, URL_OF_HOST } from './setting.ts';
 
-/** What `sun_path` of unix(7) holds, without its end. */
+/** Longest path in `sun_path` of unix(7), without its NUL. */
 const MAX_SOCKET_CHARS = 107;
 
-/** The settings of the console: of the agent's side, of `agent3 console serve`, and of root's. */
+/** The settings of the console: of the agent, of `agent3 console serve`, and of root. */
 export const CONSOLE_SETTINGS = {
   AGENT3_CONSOLE_DIR: {
     key: 'consoleDirectory',
     schema: Type.Optional(PATH),
     about:
-      "Directory in which the owner's console leaves orders. With it and `AGENT3_CONSOLE_KEY`, the agent shows its state to the console and obeys it.",
+      "Directory for the orders of the owner's console. With it and `AGENT3_CONSOLE_KEY`, the agent shows its state to the console and obeys its orders.",
     otherwise: 'no console',
     example: '/var/lib/agent3-console',
   },
@@ -19,7 +19,7 @@ export const CONSOLE_SETTINGS = {
     key: 'consoleKey',
     schema: Type.Optional(secretText(MIN_KEY_CHARS)),
     about:
-      'Shared by the agent and `agent3 console serve`, which prove it to each other: 32 to 512 characters. The installer makes it.',
+      'Key with which the agent and `agent3 console serve` recognize each other: 32 to 512 characters. The installer makes it.',
     isSecret: true,
   },
   AGENT3_CONSOLE_SOCKET: {
@@ -31,7 +31,7 @@ export const CONSOLE_SETTINGS = {
     key: 'consoleOrigin',
     schema: Type.Optional(URL_OF_HOST),
     about:
-      'URL of the console in the browser, with an origin of its own. Passkeys belong to it: a change ends all of them.',
+      'URL of the console in the browser, with its own origin. Passkeys belong to it: a change makes all of them invalid.',
     example: 'https://agent.example.org:8443',
   },
   AGENT3_CONSOLE_LISTEN: {
@@ -45,11 +45,11 @@ export const CONSOLE_SETTINGS = {
   AGENT3_CONSOLE_ANSWERS: {
     key: 'consoleAnswers',
     schema: Type.String({ ...PATH_OPTIONS, default: '/run/agent3-orders' }),
-    about: "Directory in which root answers the console's links and orders.",
+    about: "Directory for root's answers to links and orders of the console.",
   },
   AGENT3_PASSKEYS_FILE: {
     key: 'passkeysFile',
     schema: Type.String({ ...PATH_OPTIONS, default: '/etc/agent3/passkeys.json' }),
-    about: "File of the owner's passkeys, which `sudo agent3 console link` writes. Root alone may write to it.",
+    about: "File of the owner's passkeys, which `sudo agent3 console link` writes. Only root may write to it.",
   },
 } as const satisfies Readonly<Record<`AGENT3_${string}`, Setting>>;

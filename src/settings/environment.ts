@@ -1,13 +1,13 @@
-/** The environment of this process: the only place that reads it. */
+/** Returns the environment of this process. Only this function reads it. */
 export function processEnvironment(): Readonly<Record<string, string | undefined>> {
   return process.env;
 }
 
-/** What systemd told this process of itself (sd_notify(3), sd_watchdog_enabled(3)). */
+/** What systemd passed to this process (sd_notify(3), sd_watchdog_enabled(3)). */
 export interface ServiceManager {
-  /** Path, or abstract name after `@`; undefined when nobody listens. */
+  /** Path, or abstract name after `@`; undefined without a listener. */
   readonly notifySocket: string | undefined;
-  /** A sign of life is due within this time; undefined when nobody waits for one. */
+  /** Interval of the watchdog, in milliseconds; undefined without one. */
   readonly watchdogMs: number | undefined;
 }
 

@@ -8,7 +8,7 @@ export const FLEET_SETTINGS = {
     key: 'fleetDirectory',
     schema: Type.Optional(PATH),
     about:
-      'Makes this agent the hub of a fleet: directory of its inventory, which `agent3 fleet init` makes. Root alone may write to it.',
+      'Makes this agent the hub of a fleet: directory of its inventory, which `agent3 fleet init` makes. Only root may write to it.',
     otherwise: 'no hub',
     example: '/etc/agent3/fleet',
   },
@@ -16,14 +16,14 @@ export const FLEET_SETTINGS = {
     key: 'fleetKey',
     schema: Type.Optional(secretText(MIN_KEY_CHARS)),
     about:
-      'Key of the hub (`SU…`), which signs what it asks of servers. `agent3 fleet init` makes it; another one ends the fleet.',
+      'Key of the hub (`SU…`), which signs its requests to servers. `agent3 fleet init` makes it. Another key makes the fleet unusable.',
     isSecret: true,
   },
   AGENT3_HUB_FILE: {
     key: 'hubFile',
     schema: Type.Optional(PATH),
     about:
-      'Makes this agent a server of a hub: file with what it knows of that, which `agent3 join` writes. Root alone may write to it.',
+      'Makes this agent a server of a hub: file about the hub, which `agent3 join` writes. Only root may write to it.',
     otherwise: 'no hub',
     example: '/etc/agent3/hub.json',
   },
@@ -37,7 +37,7 @@ export const FLEET_SETTINGS = {
     key: 'hubOrdersDirectory',
     schema: Type.Optional(PATH),
     about:
-      "Directory in which the agent leaves for root what the hub's console orders: freeze, thaw, its passkeys. `agent3 join` sets it.",
+      "Directory in which the agent leaves orders of the hub's console for root: freeze, thaw, passkeys. `agent3 join` sets it.",
     otherwise: 'a service refuses them, another agent obeys them itself',
     example: '/var/lib/agent3/hub-orders',
   },

@@ -9,8 +9,8 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 const GIB = 1_073_741_824;
 
 /**
- * Every setting. The one source of `Config`, of the checks, of `agent3 serve --help`, of `ops/agent3.env.example`, of the
- * table of `ops/docs/settings.md`, and of what is erased and masked. After a change: `bun ops/settings-docs.ts`.
+ * Every setting. The only source of `Config`, the checks, `agent3 serve --help`, `ops/agent3.env.example`, the table of
+ * `ops/docs/settings.md`, and of what is erased and masked. After a change: `bun ops/settings-docs.ts`.
  */
 export const SETTINGS = {
   AGENT3_API_TOKEN: {
@@ -31,18 +31,18 @@ export const SETTINGS = {
   AGENT3_PORT: {
     key: 'port',
     schema: Type.Integer({ minimum: 0, maximum: 65_535, default: 5000 }),
-    about: 'Port to listen on; 0 takes a free one, which the log names.',
+    about: 'Port to listen on. 0 takes a free port, which is in the log.',
     isInstalled: true,
   },
   AGENT3_PROFILE: {
     key: 'profile',
     schema: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$', default: 'full' }),
-    about: 'Profile of that token: what its commands may do.',
+    about: 'Profile of `AGENT3_API_TOKEN`: what it may do.',
   },
   AGENT3_METRICS_TOKEN: {
     key: 'metricsToken',
     schema: Type.Optional(secretText(MIN_TOKEN_CHARS)),
-    about: 'Token of `/metrics`. Without it, `/metrics` answers this machine alone.',
+    about: 'Token for `/metrics`. Without it, `/metrics` only answers this machine.',
     isSecret: true,
   },
   AGENT3_TLS_CERT: {
@@ -55,14 +55,14 @@ export const SETTINGS = {
   AGENT3_TLS_KEY: {
     key: 'tlsKey',
     schema: Type.Optional(PATH),
-    about: 'Private key (PEM) of `AGENT3_TLS_CERT`. The user of the agent has to be able to read it.',
+    about: 'Private key (PEM) of `AGENT3_TLS_CERT`. The user of the agent must be able to read it.',
     example: '/etc/agent3/key.pem',
   },
   AGENT3_PUBLIC_URL: {
     key: 'publicUrl',
     schema: Type.Optional(URL_OF_HOST),
     about:
-      'URL that clients reach the agent by, for its OpenAPI document, the check of `Origin`, and the sign-in of ChatGPT, Claude and other MCP clients, which needs `https`.',
+      'URL at which clients reach the agent, for its OpenAPI document, the check of `Origin`, and the sign-in of ChatGPT, Claude and other MCP clients, which needs `https`.',
     otherwise: 'that of the request; no sign-in',
     example: 'https://agent.example.org',
   },
@@ -71,34 +71,34 @@ export const SETTINGS = {
     schema: Type.Optional(
       Type.String({ pattern: '^https?://[^\\s/?#,]+(?:,https?://[^\\s/?#,]+)*$', maxLength: 4000 }),
     ),
-    about: 'More pages in browsers that may use `/mcp`: origins, separated by commas.',
+    about: 'More web pages that may use `/mcp`: origins, separated by commas.',
     otherwise: 'this server, this machine, ChatGPT and Claude',
     example: 'https://chat.example.org',
   },
   AGENT3_TRUSTED_PROXIES: {
     key: 'trustedProxies',
     schema: Type.Optional(Type.String({ minLength: 1, maxLength: 4000 })),
-    about: 'Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas.',
+    about: 'Proxies whose `X-Forwarded-For` is trusted: addresses or networks, separated by commas.',
     example: '127.0.0.1,::1',
   },
   AGENT3_NOTIFY_URL: {
     key: 'notifyUrl',
     schema: Type.Optional(URL_WITH_PATH),
     about:
-      'Receives by POST each command that waits for approval, what became of it, a freeze and a thaw, and a sign-in whose token may have been stolen.',
+      'URL for webhook notifications (POST): approval requests and decisions, freeze and thaw, and sign-ins whose token may have been stolen.',
   },
   AGENT3_NOTIFY_SECRET: {
     key: 'notifySecret',
     schema: Type.Optional(secretText(MIN_TOKEN_CHARS)),
     about:
-      'Signs those messages; needed with the URL. `whsec_` and Base64 (`echo whsec_$(openssl rand -base64 32)`), or 16 to 512 characters.',
+      'Key that signs the notifications, required with `AGENT3_NOTIFY_URL`. `whsec_` and Base64 (`echo whsec_$(openssl rand -base64 32)`), or 16 to 512 characters.',
     isSecret: true,
   },
   AGENT3_AUDIT_KEY: {
     key: 'auditKey',
     schema: Type.Optional(secretText(MIN_KEY_CHARS)),
     about:
-      'Seals each line of the audit record, so that nobody without it can add one: 32 to 512 characters. The installer makes it. Another key needs a new record: put the old one away first.',
+      'Key that seals each line of the audit record, so that nobody else can add one: 32 to 512 characters. The installer makes it. Before you change it, move the old record away.',
     isSecret: true,
     isInstalled: true,
   },
@@ -106,7 +106,7 @@ export const SETTINGS = {
     key: 'grantKey',
     schema: Type.Optional(secretText(MIN_KEY_CHARS)),
     about:
-      'Seals what `agent3 connect` allows, and makes the tokens of clients that have signed in: 32 to 512 characters. The installer makes it. Another key ends every sign-in.',
+      'Key that seals what `agent3 connect` allows, and makes the tokens of clients that sign in: 32 to 512 characters. The installer makes it. Another key ends every sign-in.',
     isSecret: true,
     isInstalled: true,
   },
@@ -114,14 +114,14 @@ export const SETTINGS = {
     key: 'pushKey',
     schema: Type.Optional(secretText(MIN_KEY_CHARS)),
     about:
-      "Signs what the agent sends to the phones of the console's people: 32 to 512 characters. The installer makes it. With another key, each device has to switch its notifications on again.",
+      'Key that signs push notifications of the console: 32 to 512 characters. The installer makes it. With another key, each device must turn on notifications again.',
     isSecret: true,
     isInstalled: true,
   },
   AGENT3_SHELL: {
     key: 'shell',
     schema: Type.String({ minLength: 1, maxLength: 3000 }),
-    about: 'The shell, called with `-c -- COMMAND`.',
+    about: 'Shell that runs commands, called with `-c -- COMMAND`.',
     otherwise: '`/bin/bash`, else `/bin/sh`',
     example: '/bin/bash',
   },
@@ -139,7 +139,7 @@ export const SETTINGS = {
     key: 'maxBackgroundSeconds',
     schema: Type.Number({ minimum: 0, maximum: 2_592_000, default: 3600 }),
     about:
-      'Time limit of any other command, and the largest `timeout`; 0 switches the background off, and `AGENT3_MAX_EXEC_SECONDS` holds for all.',
+      'Time limit of any other command, and the largest `timeout`. 0 forbids background commands, and `AGENT3_MAX_EXEC_SECONDS` applies to all.',
   },
   AGENT3_ON_TIMEOUT: {
     key: 'onTimeout',
@@ -164,17 +164,17 @@ export const SETTINGS = {
   AGENT3_MAX_SESSION_BYTES: {
     key: 'maxSessionBytes',
     schema: Type.Integer({ minimum: 65_536, maximum: 1024 * GIB, default: GIB }),
-    about: 'Output of one session on disk, with what was reserved for it.',
+    about: 'Output of one session on disk, with reserved space.',
   },
   AGENT3_MAX_SESSIONS_BYTES: {
     key: 'maxSessionsBytes',
     schema: Type.Integer({ minimum: 65_536, maximum: 1024 * GIB, default: 5 * GIB }),
-    about: 'All sessions on disk. Beyond it the token with the most loses its oldest ended ones first.',
+    about: 'Size of all sessions on disk. Above it, the token with the most loses its oldest ended sessions first.',
   },
   AGENT3_MAX_TRANSFER_BYTES: {
     key: 'maxTransferBytes',
     schema: Type.Integer({ minimum: 1024, maximum: 1024 * GIB, default: 4 * GIB }),
-    about: 'Size of one file that `upload`, `download` or `agent3 cp` moves.',
+    about: 'Largest file that `upload`, `download` or `agent3 cp` transfers.',
   },
   AGENT3_SESSION_TTL_SECONDS: {
     key: 'sessionTtlSeconds',
@@ -185,35 +185,36 @@ export const SETTINGS = {
     key: 'maxRunning',
     schema: Type.Integer({ minimum: 1, maximum: 10_000, default: 32 }),
     about:
-      'Commands running at once. One token alone may use all but a quarter, several an equal part each; one more waits up to 5 s for its turn.',
+      'Most commands at once. One token may use three quarters of them, several tokens share them equally. A further command waits up to 5 s for a slot.',
   },
   AGENT3_MAX_RUNNING_PER_TOKEN: {
     key: 'maxRunningPerToken',
     schema: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
-    about: 'Commands of one token running at once, where that is fewer than its share.',
+    about: 'Most commands of one token at once, when that is less than its share.',
     otherwise: 'its share',
   },
   AGENT3_MAX_REQUESTS_PER_MINUTE: {
     key: 'maxRequestsPerMinute',
     schema: Type.Integer({ minimum: 1, maximum: 100_000_000, default: 6000 }),
-    about: 'Requests that one token may send in a minute; it may send them all at once.',
+    about: 'Requests that one token may send in a minute, also all at once.',
   },
   AGENT3_COMMAND_MEMORY_BYTES: {
     key: 'commandMemoryBytes',
     schema: Type.Optional(Type.Integer({ minimum: 16_777_216, maximum: 1024 * GIB })),
-    about: 'Memory of one command with all its processes, without swap. Needs `AGENT3_CGROUP`, as the next two.',
-    otherwise: '90 % of what all commands have',
+    about:
+      'Memory limit of one command with all its processes, without swap. Needs `AGENT3_CGROUP`, like the next two.',
+    otherwise: '90 % of the limit of all commands',
   },
   AGENT3_COMMAND_PROCESSES: {
     key: 'commandProcesses',
     schema: Type.Optional(Type.Integer({ minimum: 8, maximum: 4_194_304 })),
-    about: 'Processes and threads of one command.',
-    otherwise: 'half of what all commands have',
+    about: 'Most processes and threads of one command.',
+    otherwise: 'half of the limit of all commands',
   },
   AGENT3_COMMAND_CPU_PERCENT: {
     key: 'commandCpuPercent',
     schema: Type.Optional(Type.Integer({ minimum: 1, maximum: 102_400 })),
-    about: 'CPU time of one command, in per cent of one CPU.',
+    about: 'CPU limit of one command, in percent of one CPU.',
   },
   AGENT3_LOG_LEVEL: {
     key: 'logLevel',
@@ -221,12 +222,12 @@ export const SETTINGS = {
       LOG_LEVELS.map((level) => Type.Literal(level)),
       { default: 'info' },
     ),
-    about: 'Least level that is logged: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.',
+    about: 'Lowest level to log: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.',
   },
   AGENT3_LOG_FILE: {
     key: 'logFile',
     schema: Type.Optional(PATH),
-    about: 'File that the log is appended to. Opened again on SIGHUP, for logrotate.',
+    about: 'Log file. Opened again on SIGHUP, for logrotate.',
     otherwise: 'standard error',
     service: '/var/log/agent3/agent3.log',
   },
@@ -239,32 +240,32 @@ export const SETTINGS = {
   AGENT3_SESSIONS_DIR: {
     key: 'sessionsDirectory',
     schema: Type.String({ ...PATH_OPTIONS, default: './sessions' }),
-    about: 'Directory of the sessions, for one agent at a time. Made when it is missing.',
+    about: 'Directory of sessions, for one agent at a time. It is created when missing.',
     service: '/var/lib/agent3/sessions',
   },
   AGENT3_TOKENS_FILE: {
     key: 'tokensFile',
     schema: Type.Optional(PATH),
-    about: 'File of more tokens, which `agent3 token create` writes. Read again when it changes.',
+    about: 'File of further tokens, which `agent3 token create` writes. Read again when it changes.',
     service: '/etc/agent3/tokens.json',
   },
   AGENT3_PROFILES_DIR: {
     key: 'profilesDirectory',
     schema: Type.Optional(PATH),
-    about: 'Directory of more profiles, a file of TOML or JSON each. Read again when one changes.',
+    about: 'Directory of further profiles, one TOML or JSON file each. Read again after changes.',
     service: '/etc/agent3/profiles.d',
   },
   AGENT3_APPROVALS_DIR: {
     key: 'approvalsDirectory',
     schema: Type.Optional(PATH),
     about:
-      'Directory in which `agent3 approval` and `agent3 freeze` leave what the owner has decided. Root alone may write to it, and the agent can read it. Without it, commands that need approval are denied, and the agent cannot be frozen.',
+      "Directory for the owner's decisions, written by `agent3 approval` and `agent3 freeze`. Only root may write to it, and the agent must be able to read it. Without it, commands that need approval are denied, and the agent cannot be frozen.",
     service: '/etc/agent3/approvals',
   },
   AGENT3_CGROUP: {
     key: 'cgroup',
     schema: Type.Optional(PATH),
-    about: 'Directory of a cgroup (version 2) that belongs to the agent: each command runs in one of its own below it.',
+    about: 'Directory of a cgroup (version 2) that belongs to the agent. Each command runs in its own cgroup below it.',
     service: '/sys/fs/cgroup/agent3.slice/agent3-commands.service',
   },
   ...CONSOLE_SETTINGS,

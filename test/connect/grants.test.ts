@@ -107,7 +107,7 @@ describe('tokens', () => {
     expect(tokens.principalOf(last.access_token)).toBe(principalOf(agent));
     agent.pass(90 * DAY);
     expect(() => tokens.refresh(last.refresh_token, CLIENT)).toThrow('has ended');
-    expect(agent.lines.at(-1)).toMatchObject({ what: 'ended', why: 'its client did not come for 90 days' });
+    expect(agent.lines.at(-1)).toMatchObject({ what: 'ended', why: 'its client was not used for 90 days' });
   });
 
   test('end with their grant', () => {
@@ -139,7 +139,7 @@ describe('tokens', () => {
     agent.pass(1000);
     expect(() => tokens.refresh(first.refresh_token, CLIENT)).toThrow(TokenFault);
     expect(tokens.principalOf(second.access_token)).toBeUndefined();
-    expect(agent.alarms).toEqual([expect.stringContaining('came again')]);
+    expect(agent.alarms).toEqual([expect.stringContaining('was used again')]);
   });
 
   test('are not given to another client, for another redirect or verifier, or late', () => {
@@ -155,7 +155,7 @@ describe('tokens', () => {
     ])
       expect(() => tokens.exchange({ ...shown, ...wrong })).toThrow(TokenFault);
     agent.pass(60_000);
-    expect(() => tokens.exchange(shown)).toThrow('over');
+    expect(() => tokens.exchange(shown)).toThrow('has expired');
     expect(agent.alarms).toEqual([]);
   });
 
@@ -173,8 +173,8 @@ describe('tokens', () => {
     ])
       expect(tokens.principalOf(forged.join('.'))).toBeUndefined();
     expect(tokens.principalOf(first.refresh_token)).toBeUndefined();
-    expect(() => tokens.refresh(`rt.${id}.${created}.2.${mac}`, CLIENT)).toThrow('did not give this out');
-    expect(() => tokens.refresh(first.access_token, CLIENT)).toThrow('did not give this out');
+    expect(() => tokens.refresh(`rt.${id}.${created}.2.${mac}`, CLIENT)).toThrow('is unknown');
+    expect(() => tokens.refresh(first.access_token, CLIENT)).toThrow('is unknown');
   });
 
   test('are not given when that cannot be put on record, and nothing has changed then', () => {
@@ -243,7 +243,7 @@ describe('a one-time code', () => {
     writeTokens(taken.path, []);
     grants.openCodes();
     grants.openCodes();
-    expect(told(taken)).toEqual(['code made', 'ended: taken back before its client was kept']);
+    expect(told(taken)).toEqual(['code made', 'ended: cancelled before its client was kept']);
 
     const kept = agentOf(null, false);
     const later = kept.start().grants;
@@ -259,7 +259,7 @@ describe('a one-time code', () => {
     last.openCodes();
     late.pass(HOUR);
     last.openCodes();
-    expect(told(late)).toEqual(['code made', 'ended: its time is over']);
+    expect(told(late)).toEqual(['code made', 'ended: its lifetime is over']);
     const unanswered = agentOf(null, false);
     const waiting = unanswered.start().grants;
     waiting.openCodes();
@@ -303,15 +303,15 @@ describe('at a start', () => {
   });
 
   test.each([
-    ['is older than the record says', (_: string, older: string) => older, 'put an older state'],
-    ['was changed', (now: string) => now.replace('"generation":2', '"generation":1'), 'changed its state'],
+    ['is older than the record says', (_: string, older: string) => older, 'an older state'],
+    ['was changed', (now: string) => now.replace('"generation":2', '"generation":1'), 'its state was changed'],
     [
       'is of another grant',
       (now: string) => now.replaceAll(/"id":"[0-9a-f]{8}"/g, '"id":"00000000"'),
-      'changed its state',
+      'its state was changed',
     ],
-    ['is no JSON', () => '{', 'changed its state'],
-    ['is gone', () => undefined, 'removed its state'],
+    ['is no JSON', () => '{', 'its state was changed'],
+    ['is gone', () => undefined, 'its state was removed'],
   ])('a grant whose state %s ends', (_, change, why) => {
     const agent = agentOf();
     const { tokens, first } = signedIn(agent);

@@ -41,7 +41,7 @@ describe('the log of requests', () => {
     wait(60_000);
     write('10.0.0.1');
     expect(lines.slice(101)).toMatchObject([
-      { level: 40, requests: 4900, msg: expect.stringContaining('without a token') },
+      { level: 40, requests: 4900, msg: expect.stringContaining('further requests') },
       { status: 403, address: '10.0.0.1' },
     ]);
   });

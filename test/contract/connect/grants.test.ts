@@ -145,7 +145,7 @@ describe('a person at the page', () => {
     expect(await describe('')).toBe('Cancel was pressed on the page');
     const pressed = 'Cancel was pressed on the page from 198.51.100.90, without the code';
     await terminal.says(pressed);
-    expect(await describe(code)).toBe('The owner of the server said no');
+    expect(await describe(code)).toBe('The owner of the server refused');
     expect(await terminal.ended()).toBe(1);
   });
 });

@@ -123,7 +123,7 @@ describe('a client that signs in', () => {
     expect((await callTool(url, third.access_token, 'true')).status).toBe(401);
     expect((await refresh(url, client, third.refresh_token)).status).toBe(400);
     expect((await agent3(['token', 'list'], server.settings)).stdout).toMatch(
-      /^stolen .* other, ended: a refresh token that was replaced before came again/m,
+      /^stolen .* other, ended: an old refresh token was used again/m,
     );
     const lines = await Bun.file(server.settings['AGENT3_AUDIT_FILE'] ?? '').text();
     const told = lines.split('\n').filter((line) => line.includes('"token":"stolen#'));

@@ -101,7 +101,7 @@ describe('tokens of a client', () => {
     expect(await statusOf(tokens)).toBe(200);
     await expect(host.exchange(asking, answer)).rejects.toThrow();
     await expectEnd(host, tokens);
-    await expectOnRecord(`client-${names}`, /second time|replay|twice/);
+    await expectOnRecord(`client-${names}`, /used twice|replay|twice/);
   });
 
   test('are not given for a code that came a minute too late', async () => {

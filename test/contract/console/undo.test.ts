@@ -132,7 +132,7 @@ describe.skipIf(process.geteuid?.() !== 0)('an undo by the owner', () => {
       why: expect.stringContaining('has changed since it was shown'),
     });
     expect(contentOf(shown)).toBe('three\n');
-    expect((await show(shown.change)).obstacle).toContain('Somebody else');
+    expect((await show(shown.change)).obstacle).toContain('was changed again since then');
   });
 
   test.skipIf(ensurePrograms('bwrap').length > 0)(
@@ -171,6 +171,6 @@ describe.skipIf(process.geteuid?.() !== 0)('an undo by the owner', () => {
     rmSync(gone.path);
     expect(await undo(await show(gone.change))).toMatchObject({ state: 'done' });
     expect(contentOf(gone)).toBe('one\n');
-    expect(await wire.request('change', { change: newOrder().id }).catch(String)).toContain('not kept');
+    expect(await wire.request('change', { change: newOrder().id }).catch(String)).toContain('no longer stored');
   });
 });

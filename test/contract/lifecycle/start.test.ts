@@ -41,7 +41,7 @@ async function spyOnStarts(place: string, executable: string, starts: number): P
     });
     const log = new LogReader(child.stderr);
     await log.find('listening', ({ msg }) => msg === 'listening');
-    warnings.push(...log.lines.map(({ msg }) => String(msg)).filter((msg) => msg.includes('left over')));
+    warnings.push(...log.lines.map(({ msg }) => String(msg)).filter((msg) => msg.includes('left-over')));
     child.kill('SIGKILL');
     await child.exited;
   }

@@ -18,7 +18,7 @@ function makeCgroup(): TestCgroup {
 test('an agent without a cgroup for its commands says once what that means', async () => {
   await using agent = await startAgent();
   await agent.shell({ cmd: 'true' });
-  expect(agent.logs.filter(({ msg }) => String(msg).includes('no cgroup of their own'))).toEqual([
+  expect(agent.logs.filter(({ msg }) => String(msg).includes('commands have no cgroup'))).toEqual([
     expect.objectContaining({ level: 'info', msg: expect.stringContaining('AGENT3_CGROUP') }),
   ]);
 });

@@ -42,8 +42,8 @@ test('the file that the installer writes has no fault, and faults are told with 
 
 test('the agent says of a value over several lines that a quote is open', () => {
   const text = `5000"\n${'# a comment\n'.repeat(200)}`;
-  expect(() => loadConfig({ AGENT3_API_TOKEN: text })).toThrow('AGENT3_API_TOKEN goes over several lines: a quote');
+  expect(() => loadConfig({ AGENT3_API_TOKEN: text })).toThrow('AGENT3_API_TOKEN spans several lines: a quote');
   expect(() => loadConfig({ AGENT3_API_TOKEN: 'x'.repeat(43), AGENT3_PORT: text })).toThrow(
-    'AGENT3_PORT goes over several lines: a quote',
+    'AGENT3_PORT spans several lines: a quote',
   );
 });
