@@ -142,7 +142,7 @@ describe('a client that signs in', () => {
     const tail = [BINARY, 'audit', 'tail', '--event', 'grant', '--token', 'stolen'];
     await Bun.spawn(tail, { env: { ...BASE_ENVIRONMENT, ...server.settings }, terminal: { cols: 300, data } }).exited;
     expect(shown).toMatch(/ grant +stolen +consent to http:\/\/127\.0\.0\.1:53682\/callback from 127\.0\.0\.1\r?$/m);
-    expect(shown).toMatch(/ grant +stolen +ended: a refresh token .* from 127\.0\.0\.1\r?$/m);
+    expect(shown).toMatch(/ grant +stolen +ended: an old refresh token .* from 127\.0\.0\.1\r?$/m);
   });
 
   test('whose token may have been stolen is told to the owner', async () => {
@@ -311,7 +311,7 @@ describe('agent3 connect', () => {
 
   test('makes a code for one kind of client, and no other can use it', async () => {
     const connecting = await connect(server, '--client', 'chatgpt');
-    await expect(signIn(url, client, await connecting.code())).rejects.toThrow('was made for ChatGPT');
+    await expect(signIn(url, client, await connecting.code())).rejects.toThrow('This code is for ChatGPT');
     const redirect = 'https://chatgpt.com/connector_platform_oauth_redirect';
     const chatgpt = { id: 'https://chatgpt.com/oauth/client.json', redirect };
     const tokens = await signIn(url, chatgpt, await connecting.code());
