@@ -7,27 +7,29 @@ import { PATHS } from './layout.ts';
 import { InstallFault, readText, unitIs } from './machine.ts';
 import { fill } from './plan.ts';
 
-/** A site of the installer's. */
+/** A site that the installer writes. */
 export type SitePath = typeof PATHS.caddySite | typeof PATHS.consoleSite;
 
-/** Trusted proxies when Caddy is in front. */
+/** Proxies that are trusted when Caddy is in front. */
 export const LOOPBACK_PROXIES = '127.0.0.1,::1';
 
 const importLine = (site: SitePath): string => `import ${site}`;
 
 const ACCESS = { mode: 0o644 } as const;
 
-/** A host name as Caddy takes it for a site. */
+/** A host name that Caddy accepts for a site. */
 const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/i;
 
-/** Throws `InstallFault` when the domain is invalid, or Caddy is not installed. */
+/** Throws `InstallFault` when the domain is not valid, or Caddy is not installed. */
 export function requireCaddy(domain: string, option: '--domain' | '--console-domain'): void {
   if (!DOMAIN.test(domain)) {
-    throw new InstallFault(`${JSON.stringify(domain)} is no host name; ${option} takes one such as agent.example.org`);
+    throw new InstallFault(
+      `${JSON.stringify(domain)} is not a host name. Give ${option} one, such as agent.example.org`,
+    );
   }
   if (runCommand(['caddy', 'version']).code === 0 && existsSync(PATHS.caddyfile)) return;
   throw new InstallFault(
-    `Caddy is not installed, and ${option} needs it. Two commands:\n  apt-get install caddy\n  agent3 install ${option} ${domain}`,
+    `${option} needs Caddy, which is not installed. Run:\n  apt-get install caddy\n  agent3 install ${option} ${domain}`,
   );
 }
 
@@ -36,7 +38,7 @@ export function putSite(changes: Changes, domain: string, upstream: string): voi
   changes.file(PATHS.caddySite, fill(caddySite, { DOMAIN: domain, UPSTREAM: upstream }), ACCESS);
 }
 
-/** Has Caddy take sites that are there, checked by Caddy itself, once for all, where something has changed since `before`. */
+/** Reloads Caddy once when sites have changed since `before`, after Caddy has checked them. */
 export function importSites(changes: Changes, sites: readonly SitePath[], before: number): void {
   const missing = sites.filter((site) => !isImported(changes, site));
   if (missing.length > 0) {
@@ -49,19 +51,19 @@ export function importSites(changes: Changes, sites: readonly SitePath[], before
   changes.command(['systemctl', 'reload-or-restart', 'caddy.service'], reloadCaddy);
 }
 
-/** Whether the site that is there hands its requests to `upstream`. */
+/** Returns true when the existing site passes its requests to `upstream`. */
 export function siteLeadsTo(changes: Changes, upstream: string): boolean {
   const site = readText(changes.at(PATHS.caddySite));
   return site?.split(/[\s/]+/).includes(upstream) === true;
 }
 
-/** Whether the agent answers under `domain`, through what listens on port 443 of this machine, whatever its certificate. */
+/** Returns true when the agent answers at `domain` through port 443 of this machine, with any certificate. */
 export async function siteAnswers(domain: string): Promise<boolean> {
   const init = { headers: { host: domain }, tls: { serverName: domain } };
   return 'version' in (await askHealth('https://127.0.0.1', init));
 }
 
-/** Takes a site out of Caddy's configuration again. */
+/** Removes a site from Caddy's configuration. */
 export function removeSite(changes: Changes, site: SitePath): void {
   const caddyfile = readText(changes.at(PATHS.caddyfile));
   if (caddyfile !== undefined && isImported(changes, site)) {
@@ -73,16 +75,16 @@ export function removeSite(changes: Changes, site: SitePath): void {
   if (!changes.dryRun) reloadCaddy();
 }
 
-/** Whether Caddy reads a site. */
+/** Returns true when Caddy reads a site. */
 export function isImported(changes: Changes, site: SitePath): boolean {
   const caddyfile = readText(changes.at(PATHS.caddyfile)) ?? '';
   return caddyfile.split('\n').some((line) => line.trim() === importLine(site));
 }
 
-/** Has a Caddy that runs read its configuration again. */
+/** Reloads Caddy when it runs. */
 export function reloadCaddy(): void {
   if (unitIs('active', 'caddy.service')) {
-    // One that cannot be reloaded, or is not installed any more, is no reason to stop half way.
+    // A Caddy that cannot be reloaded, or was removed, must not stop the work halfway.
     runCommand(['systemctl', 'reload', 'caddy.service']);
   }
 }

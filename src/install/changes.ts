@@ -21,10 +21,10 @@ import { basename, dirname, join } from 'node:path';
 import { below, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
 import { mustRun, systemIds, userExists } from './machine.ts';
 
-/** Whom a file belongs to, and who may do what. */
+/** Owner and mode of a file. */
 export interface Access {
   readonly mode: number;
-  /** By name; undefined: the user that runs the installer, root. */
+  /** By name; undefined for root, who runs the installer. */
   readonly owner?: string | undefined;
   readonly group?: string | undefined;
 }
@@ -35,11 +35,11 @@ function hasContent(path: string, content: string | Uint8Array): boolean {
   return existsSync(path) && readFileSync(path).equals(Buffer.from(content));
 }
 
-/** The changes of an installation: none where all is as it should be; each can be undone; in a dry run only told. */
+/** The changes of an installation. Each can be undone. In a dry run they are only printed. */
 export class Changes {
   readonly #undo: (() => void)[] = [];
   readonly #backups: string[] = [];
-  /** Directories that a dry run has told of. */
+  /** Directories that a dry run has printed. */
   readonly #planned = new Set<string>();
   #count = 0;
 
@@ -53,21 +53,21 @@ export class Changes {
     return this.#count;
   }
 
-  /** Where a file is read: below `--root`, where that is given, which no link leaves. */
+  /** Returns the path to read: below `--root` if given, which no link leaves. */
   at(path: string): string {
     return below(this.root, path);
   }
 
-  /** Where it is made, replaced or removed: a link in its place is itself what is there. */
+  /** Returns the path to make, replace or remove; a link at its end is not followed. */
   #place(path: string): string {
     return this.root === '/' || path === '/' ? this.at(path) : join(this.at(dirname(path)), basename(path));
   }
 
-  /** Makes a directory, and those above it. One that is there keeps what is in it. */
+  /** Makes a directory, and those above it. An existing one keeps its content. */
   directory(path: string, access: Access): void {
     const target = this.#place(path);
     const there = lstatSync(target, { throwIfNoEntry: false });
-    if (there !== undefined && !there.isDirectory()) throw new Error(`${path} is no directory`);
+    if (there !== undefined && !there.isDirectory()) throw new Error(`${path} is not a directory`);
     if (there !== undefined && this.#hasAccess(target, access)) return;
     if (there === undefined) this.#makeParent(path);
     this.#note(`directory ${path} ${describeAccess(access)}`);
@@ -82,7 +82,7 @@ export class Changes {
     this.#setAccess(target, access, constants.O_DIRECTORY);
   }
 
-  /** Writes a file: to a temporary name, then renamed, so that a reader sees the old one or the new one. */
+  /** Writes a file atomically, through a temporary file and a rename. */
   file(path: string, content: string | Uint8Array, access: Access, shown = String(content)): void {
     const target = this.#place(path);
     if (hasContent(target, content) && this.#hasAccess(target, access)) return;
@@ -92,7 +92,7 @@ export class Changes {
     else this.#put(target, access, (temporary) => writeFileSync(temporary, content, { mode: access.mode }));
   }
 
-  /** Replaces the executable by rename: a running process keeps the old file. */
+  /** Installs the executable by rename: a running one continues with the old file. */
   executable(path: string, source: string, access: Access): void {
     const target = this.#place(path);
     if (existsSync(target) && sameContent(target, source) && this.#hasAccess(target, access)) return;
@@ -101,7 +101,7 @@ export class Changes {
     if (!this.dryRun) this.#put(target, access, (temporary) => copyFileSync(source, temporary));
   }
 
-  /** Lets a group read a file that is closed to others; its owner, and what others may do, stay. */
+  /** Lets a group read a file, and keeps its owner and the rights of others. */
   openTo(path: string, group: string): void {
     const target = this.#place(path);
     const there = lstatSync(target, { throwIfNoEntry: false });
@@ -124,7 +124,7 @@ export class Changes {
     this.#undo.push(() => rmSync(target, { force: true }));
   }
 
-  /** Moves a file away, into a directory that is there. */
+  /** Moves a file into an existing directory. */
   move(path: string, to: string): void {
     const from = this.at(path);
     const target = this.#place(to);
@@ -146,7 +146,7 @@ export class Changes {
     if (!this.dryRun) this.#remove(target);
   }
 
-  /** Removes a file, or a directory with everything in it; it cannot be undone. */
+  /** Removes a file, or a directory with its content. It cannot be undone. */
   removeTree(path: string): void {
     const target = this.#place(path);
     const there = lstatSync(target, { throwIfNoEntry: false });
@@ -161,7 +161,7 @@ export class Changes {
     if (!this.dryRun) removeEmpty(this.#place(path));
   }
 
-  /** Runs a program of the system. Throws `InstallFault` when it fails; `undo` takes it back. */
+  /** Runs a system program. Throws `InstallFault` when it fails. `undo` reverts it. */
   command(argv: readonly string[], undo?: () => void): void {
     this.#note(`run ${argv.join(' ')}`);
     if (this.dryRun) return;
@@ -169,7 +169,7 @@ export class Changes {
     if (undo !== undefined) this.#undo.push(undo);
   }
 
-  /** Takes every change back, the last one first. What cannot be taken back is told. */
+  /** Undoes all changes, the last one first. Prints what cannot be undone. */
   undo(): void {
     for (const step of this.#undo.splice(0).reverse()) {
       try {
@@ -192,10 +192,10 @@ export class Changes {
     else if (!this.dryRun) mkdirSync(this.root, { recursive: true });
   }
 
-  /** Puts what `write` makes into the place of `target`, and keeps what was there until the installation is over. */
+  /** Replaces `target` by what `write` makes, and keeps the old file until the end of the installation. */
   #put(target: string, access: Access, write: (temporary: string) => void): void {
     const temporary = `${target}.agent3-new`;
-    // A link that an image has there would lead the write elsewhere.
+    // A link in an image would lead the write elsewhere.
     rmSync(temporary, { force: true });
     try {
       write(temporary);
@@ -215,19 +215,19 @@ export class Changes {
     this.#undo.push(() => backup?.());
   }
 
-  /** A way to bring `target` back as it is now. */
+  /** Returns a function that restores `target` as it is now. */
   #backup(target: string): (() => void) | undefined {
     const there = lstatSync(target, { throwIfNoEntry: false });
     if (there === undefined) return undefined;
     const temporary = `${target}.agent3-old`;
     rmSync(temporary, { force: true });
-    // A second name for the old file costs no space; it is replaced by rename, never written to.
+    // A hard link to the old file costs no space: the file is replaced by rename, never overwritten.
     linkSync(target, temporary);
     this.#backups.push(temporary);
     return () => renameSync(temporary, target);
   }
 
-  /** The installation is good: what was kept for the way back goes. */
+  /** Removes what was kept to undo, after a successful installation. */
   commit(): void {
     this.#undo.length = 0;
     for (const backup of this.#backups.splice(0)) rmSync(backup, { force: true });
@@ -237,12 +237,12 @@ export class Changes {
     const there = statSync(target, { throwIfNoEntry: false });
     if (there === undefined || (there.mode & 0o7777) !== mode) return false;
     if (process.geteuid?.() !== 0) return true;
-    // The user may be one that this run would make.
+    // A dry run may not have made the user.
     if (this.dryRun && owner !== undefined) return userExists(owner) && systemIds.uid(owner) === there.uid;
     return there.uid === systemIds.uid(owner ?? 'root') && there.gid === systemIds.gid(group ?? owner ?? 'root');
   }
 
-  /** By descriptor: in a directory of another user, a link may take its place at any moment. */
+  /** Works by descriptor, because in another user's directory a link may replace the file at any time. */
   #setAccess(target: string, { mode, owner, group }: Access, kind = 0): void {
     const fd = openSync(target, constants.O_RDONLY | constants.O_NOFOLLOW | kind);
     try {

@@ -5,33 +5,33 @@ import { changeSettings } from './installed.ts';
 import { PATHS } from './layout.ts';
 import { InstallFault } from './machine.ts';
 
-/** What the owner asked of the console. Undefined: as it is, or the default. */
+/** What the owner asked for the console. Undefined: unchanged, or the default. */
 export interface ConsoleOptions {
-  /** Whether it is a part of the installation. */
+  /** Whether the console is installed. */
   readonly console?: boolean | undefined;
-  /** A name of its own; `false`: none any more. */
+  /** Its own name; `false` removes it. */
   readonly consoleDomain?: string | false | undefined;
 }
 
-/** The port of the console at Caddy: with its own port it has its own origin. */
+/** Port of the console in Caddy: another port than the agent's makes another origin. */
 export const CONSOLE_PORT = 8443;
-/** Without Caddy: through `ssh -L`, for which browsers allow passkeys as well. */
+/** Without Caddy: through `ssh -L`. Browsers allow passkeys on localhost. */
 const LOCAL_URL = `http://localhost:${CONSOLE_PORT}`;
 
-/** How the owner's computer reaches an installed console that only this machine does; undefined: it is public. */
+/** Returns the ssh command to reach a console that is only on this machine; undefined for a public one. */
 export function consoleTunnel(url: string): string | undefined {
   const { hostname, port } = new URL(url);
   if (!/(?:^|\.)localhost$|^127\.|^\[::1\]$/.test(hostname)) return undefined;
   return `ssh -L ${port || 80}:${PATHS.consoleSocket} root@SERVER`;
 }
 
-/** The URL of the console by what its owner asked for; null: it is left out. Throws `InstallFault` for that of the agent. */
+/** Returns the URL of the console as asked for; null without a console. Throws `InstallFault` for the URL of the agent. */
 export function consoleUrl(...asked: Parameters<typeof urlAsked>): string | null {
   const url = urlAsked(...asked);
   const [, , domain] = asked;
   if (domain !== null && url === `https://${domain.toLowerCase()}`)
     throw new InstallFault(
-      `--console-domain must be another name than --domain (${domain}). Without a name of its own, the console is at port ${CONSOLE_PORT}: --no-console-domain`,
+      `--console-domain must be another name than --domain (${domain}). To serve the console at port ${CONSOLE_PORT} of that name: --no-console-domain`,
     );
   return url;
 }
@@ -51,8 +51,8 @@ const HEAD = `# The owner's console: the key that agent and console share, and i
 `;
 
 /**
- * `there`, the text of its settings, with what is missing. A URL that is not `before`, the installer's own, is the owner's,
- * and stays unless he has `asked` for another. Without `key` it has none.
+ * Returns `there`, the text of its settings, with what is missing. A URL other than `before`, the installer's own, is the
+ * owner's, and stays unless the owner `asked` for another. Without `key`, there is none.
  */
 export function consoleSettings(
   there: string | undefined,
@@ -67,7 +67,7 @@ export function consoleSettings(
   });
 }
 
-/** Returns what is pinned in a file of passkeys; undefined without any, or if unusable, which doctor reports. */
+/** Returns the pinned passkeys; undefined without a usable file, which the doctor reports. */
 export function pinnedPasskeys(path: string): { readonly origin: string; readonly count: number } | undefined {
   try {
     const file = readPasskeys(path, process.geteuid?.());

@@ -10,7 +10,7 @@ import { CONSOLE_SERVICES, CONSOLE_UNITS, PATHS } from './layout.ts';
 import { readText, unitIs } from './machine.ts';
 import { isStaged, type Situation } from './survey.ts';
 
-/** Writes its settings; passkeys that belong to another URL are told of before that changes. */
+/** Writes its settings. Warns first when passkeys belong to another URL. */
 export function putConsoleSettings(situation: Situation): void {
   const { options, changes, manifest, input, notes, print } = situation;
   const there = readText(changes.at(PATHS.consoleSettings));
@@ -18,13 +18,13 @@ export function putConsoleSettings(situation: Situation): void {
     url: input.console ?? '',
     before: manifest?.console,
     asked: [options.domain, options.consoleDomain].some((asked) => asked !== undefined),
-    // In an image, every machine that is made from it would have the same key.
+    // A key in an image would be the same for every machine made from it.
     key: () => (isStaged(options) ? '' : newToken()),
   });
   const origin = parseEnvFile(text)['AGENT3_CONSOLE_ORIGIN'];
   const pinned = pinnedPasskeys(changes.at(PATHS.passkeys));
   if (pinned?.count && pinned.origin !== origin) {
-    const what = `the console moves from ${pinned.origin} to ${origin}: its passkeys (${pinned.count}) belong to the old URL and count no more. Pin new ones: agent3 console link`;
+    const what = `the console moves from ${pinned.origin} to ${origin}, where its passkeys (${pinned.count}) no longer work. To pin new ones: agent3 console link`;
     print(what);
     notes.push(what);
   }
@@ -37,8 +37,8 @@ export function putConsoleSettings(situation: Situation): void {
 }
 
 /**
- * Writes the page's files, which the executable contains. A file that somebody changed is replaced: the page shows what
- * is signed. Returns each path with its SHA-256, for the manifest.
+ * Writes the files of the page, which are in the executable. Replaces changed ones, because the page shows what is signed.
+ * Returns each path with its SHA-256, for the manifest.
  */
 export function putPage(changes: Changes): Record<string, string> {
   const sums: Record<string, string> = {};
@@ -50,7 +50,7 @@ export function putPage(changes: Changes): Record<string, string> {
   return sums;
 }
 
-/** Enables and starts the way to the console and to root. A console that is in use ends, and comes back with the new files. */
+/** Enables and starts the units of the console. A running console ends, and starts again with the new files. */
 export function startConsole({ options, changes, input }: Situation, changed: boolean): void {
   if (!hasConsole(input)) return;
   if (!CONSOLE_UNITS.every((unit) => unitIs('enabled', unit))) {
@@ -60,12 +60,12 @@ export function startConsole({ options, changes, input }: Situation, changed: bo
     );
   }
   if (!options.start || (!changed && CONSOLE_UNITS.every((unit) => unitIs('active', unit)))) return;
-  // A socket cannot be restarted while its service has it.
+  // A socket cannot be restarted while its service uses it.
   changes.command(['systemctl', 'stop', ...CONSOLE_SERVICES]);
   changes.command(['systemctl', 'restart', ...CONSOLE_UNITS], () => void stopConsole());
 }
 
-/** Takes the units out of systemd, as long as their files are there. */
+/** Disables the units, while their files exist. */
 export function leaveConsole(changes: Changes): void {
   changes.command(['systemctl', 'disable', '--quiet', '--now', ...CONSOLE_UNITS], () => {
     runCommand(['systemctl', 'daemon-reload']);
@@ -74,7 +74,7 @@ export function leaveConsole(changes: Changes): void {
   changes.command(['systemctl', 'stop', ...CONSOLE_SERVICES]);
 }
 
-/** Stops all of it. */
+/** Stops all units of the console. */
 export function stopConsole(): void {
   runCommand(['systemctl', 'stop', ...CONSOLE_UNITS, ...CONSOLE_SERVICES]);
 }

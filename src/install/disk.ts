@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { detach } from '../linux/libc.ts';
 import { InstallFault } from './machine.ts';
 
-/** path_resolution(7): more links than these are a loop. */
+/** Most links before a loop is assumed (path_resolution(7)). */
 const MAX_LINKS = 40;
 
 /**
- * Where a path of the machine is in the directory `root`, with every link on its way resolved as chroot(2) would: a
- * target that is absolute begins at `root`, and `..` does not leave it. So no link of an image leads to the machine that
- * builds it. What is not there yet is taken as it is written. Throws `InstallFault` for a loop of links.
+ * Returns the path in the directory `root`, with links resolved as by chroot(2): absolute targets begin at `root`, and `..`
+ * does not leave it. So no link of an image leads to the machine that builds it. Missing parts are kept as written. Throws
+ * `InstallFault` for a loop of links.
  */
 export function below(root: string, path: string): string {
   if (root === '/') return path;
@@ -40,7 +40,7 @@ function isLink(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   } catch {
-    // Something on the way is no directory: what uses the path will say so.
+    // A part of the path is not a directory. The user of the path will report it.
     return false;
   }
 }
@@ -51,7 +51,7 @@ export function setGroup(target: string, gid: number, mode: number): void {
   chmodSync(target, mode & 0o7777);
 }
 
-/** Takes away what is mounted below a directory: its files are not the directory's own. */
+/** Unmounts what is mounted below a directory. */
 export function unmountBelow(directory: string): void {
   const points = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
@@ -66,11 +66,11 @@ export function removeEmpty(path: string): void {
   try {
     rmdirSync(path);
   } catch {
-    // Not empty, or not there: it stays as it is.
+    // It is not empty, or does not exist.
   }
 }
 
-/** Whether two files hold the same bytes. */
+/** Returns true when two files have the same content. */
 export function sameContent(one: string, other: string): boolean {
   if (statSync(one).size !== statSync(other).size) return false;
   return readFileSync(one).equals(readFileSync(other));

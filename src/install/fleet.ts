@@ -8,13 +8,13 @@ import { InstallFault, mustRun, systemIds } from './machine.ts';
 import { serviceState } from './service.ts';
 
 const NATS_SERVER = '/usr/sbin/nats-server';
-/** The unit creates its directory. */
+/** The unit sets its directory. */
 export const NATS_PID_FILE = '/run/agent3-nats/nats.pid';
-/** The unit of Debian's package: it would listen to everybody, and is kept from starting. */
+/** The unit of Debian's package, which is masked, because it would listen on all addresses. */
 const OTHER_UNIT = 'nats-server.service';
 const INSTALL_SECONDS = 600;
 
-/** What `nats-server` says of its version, once it is installed. Throws `InstallFault` where that fails. */
+/** Installs `nats-server` if needed and returns its version. Throws `InstallFault` when that fails. */
 export function ensureNatsServer(print: (line: string) => void): string {
   if (!existsSync(NATS_SERVER)) installNats(print);
   return mustRun([NATS_SERVER, '--version']).trim();
@@ -22,9 +22,9 @@ export function ensureNatsServer(print: (line: string) => void): string {
 
 function installNats(print: (line: string) => void): void {
   if (!existsSync('/usr/bin/apt-get'))
-    throw new InstallFault(`${NATS_SERVER} is missing: install NATS (https://nats.io), and run this again`);
-  print('installing nats-server, with apt-get');
-  // Masked, it is not started by its own package.
+    throw new InstallFault(`${NATS_SERVER} is missing: install NATS (https://nats.io), then run this again`);
+  print('installing nats-server with apt-get');
+  // Masked, so that its package does not start it.
   mustRun(['systemctl', 'mask', '--quiet', OTHER_UNIT]);
   try {
     if (
@@ -40,12 +40,12 @@ function installNats(print: (line: string) => void): void {
   }
 }
 
-/** The group that NATS reads its files by. */
+/** Returns the group by which NATS reads its files. */
 export function natsGroup(): number {
   return systemIds.gid('nats');
 }
 
-/** Writes the unit, and starts NATS now and at boot. Throws `InstallFault` with what it said where it does not run. */
+/** Writes the unit, and starts NATS now and at boot. Throws `InstallFault` with its output when it does not run. */
 export function startNats(): void {
   replaceReadable(PATHS.natsUnit, natsUnit, 'on disk');
   mustRun(['systemctl', 'daemon-reload']);
@@ -53,7 +53,7 @@ export function startNats(): void {
   mustRun(['systemctl', 'restart', NATS_SERVICE]);
 }
 
-/** Changes settings of the installed service; an empty value switches one off. Throws the system's error. */
+/** Changes settings of the installed service. An empty value turns one off. Throws the system's error. */
 export function setInstalledSettings(changes: Readonly<Record<string, string>>): void {
   const text = changeSettings(readFileSync(PATHS.settings, 'utf8'), changes);
   const temporary = `${PATHS.settings}.new`;
@@ -61,7 +61,7 @@ export function setInstalledSettings(changes: Readonly<Record<string, string>>):
   mustRun(['mv', '-f', temporary, PATHS.settings]);
 }
 
-/** Restarts the agent, unless that would end commands: then returns how many. Throws `InstallFault`. */
+/** Restarts the agent, unless that would end commands; then returns their number. Throws `InstallFault`. */
 export function restartAgent(): number {
   const { waitedFor, isActive } = serviceState();
   if (!isActive || waitedFor > 0) return waitedFor;
@@ -69,23 +69,23 @@ export function restartAgent(): number {
   return 0;
 }
 
-/** Takes the unit away. */
+/** Removes the unit. */
 export function removeNats(): void {
   runCommand(['systemctl', 'disable', '--quiet', '--now', NATS_SERVICE]);
   rmSync(PATHS.natsUnit, { force: true });
 }
 
-/** Has root obey what the hub orders, now and after a boot. Throws `InstallFault`. */
+/** Makes root obey the orders of the hub, now and after a boot. Throws `InstallFault`. */
 export function enableHubOrders(): void {
   if (!existsSync(PATHS.hubObeyPathUnit) && !existsSync(PACKAGED_UNIT))
     throw new InstallFault(`${HUB_OBEY} is missing: run agent3 install, then this again`);
   mustRun(['systemctl', 'enable', '--quiet', '--now', HUB_OBEY]);
 }
 
-/** Where the package has the unit. */
+/** The path of the unit in the package. */
 const PACKAGED_UNIT = `/usr/lib/systemd/system/${HUB_OBEY}`;
 
-/** Root obeys no hub any more. */
+/** Makes root stop obeying the hub. */
 export function disableHubOrders(): void {
   runCommand(['systemctl', 'disable', '--quiet', '--now', HUB_OBEY]);
   runCommand(['systemctl', 'stop', HUB_OBEY_SERVICE]);

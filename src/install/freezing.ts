@@ -18,41 +18,41 @@ import { hasSystemd } from '../linux/systemd.ts';
 import { COMMANDS, PATHS, SLICE } from './layout.ts';
 import { InstallFault, readText } from './machine.ts';
 
-/** The agent sees the file at once; one that is busy gets a moment, and one that hangs holds nothing up. */
+/** Time for a busy agent to notice the file, in which a hanging agent does not delay the freeze. */
 const SEEN_SECONDS = 1;
 const LOOK_MS = 20;
-/** systemd answers when every process is stopped; with a fork bomb that takes a while. */
+/** systemd answers when every process is frozen, which takes a while for a fork bomb. */
 const SYSTEMD_SECONDS = 30;
 
 const FREEZER = `/sys/fs/cgroup/${SLICE}/${COMMANDS}/cgroup.freeze`;
 
-/** How a freeze or a thaw went. */
+/** The result of a freeze or a thaw. */
 export interface FreezeResult {
   readonly freeze: FreezeEntry;
-  /** It was so before. */
+  /** The server was already frozen. */
   readonly wasBefore: boolean;
-  /** Why systemd does not hold the commands, so that the agent stops them by signals; undefined where it does. */
+  /** Why systemd did not freeze the commands, so that the agent stops them by signals; undefined when it did. */
   readonly withoutSystemd?: string;
-  /** Why the file could not be written, so that the agent does not know of it: systemd alone holds the commands. */
+  /** Why the file could not be written: the agent does not know of the freeze, and only systemd freezes the commands. */
   readonly unwritten?: string;
 }
 
-/** Makes systemd stop every command; returns why it did not. */
+/** Makes systemd freeze every command. Returns why it did not. */
 type Hold = () => string | undefined;
 
-/** Who decides, and where decisions are left. */
+/** Who decides, and the directory of decisions. */
 export interface FreezeTarget {
-  /** The directory of decisions, which only root writes to. */
+  /** The directory of decisions, which only root may write to. */
   readonly decisions: string;
   readonly by: string;
-  /** Where the agent listens; undefined: nobody waits until it has seen the file. */
+  /** URL of the agent; undefined to not wait until it has noticed the file. */
   readonly origin: string | undefined;
 }
 
 /**
- * Freezes the server: nothing begins from the moment when the file is there, then systemd stops what runs. It does so also
- * where a full disk has no room for the file. Run by root. Throws `InstallFault` for a directory that others may write to,
- * and where neither the file nor systemd holds anything. `hold` is undefined where systemd has no part in it.
+ * Freezes the server, as root: from the moment the file exists, nothing starts; then systemd freezes what runs, even when
+ * a full disk has no room for the file. Throws `InstallFault` for a directory that others may write to, and when neither
+ * the file nor systemd works. `hold` is undefined without systemd.
  */
 export async function freezeServer(
   target: FreezeTarget,
@@ -75,40 +75,36 @@ export async function freezeServer(
   };
   const wasBefore = before !== undefined;
   const unwritten = hold === undefined ? undefined : write(begun);
-  // A start that was under way is over then: in a frozen cgroup it would hold the agent up.
+  // Afterwards no command is starting, which would block the agent in a frozen cgroup.
   if (hold !== undefined && unwritten === undefined) await hasSeen(target);
-  const withoutSystemd = hold === undefined ? 'the agent is no service of systemd here' : hold();
+  const withoutSystemd = hold === undefined ? 'the agent is not a systemd service here' : hold();
   if (withoutSystemd === undefined) return { freeze: begun, wasBefore, ...(unwritten !== undefined && { unwritten }) };
   const freeze: FreezeEntry = { ...begun, signals: true };
   const fault = write(freeze);
   if (fault !== undefined)
-    throw new InstallFault(`${fault}; ${withoutSystemd}. The commands are not held: make room first`);
+    throw new InstallFault(`${fault}; ${withoutSystemd}. The commands still run: make room on the disk first`);
   return { freeze, wasBefore, withoutSystemd };
 }
 
 function holdOf({ decisions }: FreezeTarget): Hold | undefined {
   if (decisions !== PATHS.approvals || !hasSystemd()) return undefined;
   return () => {
-    // At once: systemctl takes a while to start, and longer to wait until every process is stopped. systemd sees it
-    // too.
+    // Directly, because systemctl takes a while to start and to wait. systemd notices it too.
     setFreezer('1');
     const { code, stderr } = runCommand(['systemctl', 'freeze', COMMANDS], SYSTEMD_SECONDS);
-    // On a machine that hardly moves, systemctl gives up; the kernel does not.
+    // On an overloaded machine, systemctl gives up, but the kernel does not.
     return code === 0 || isFreezerOn() ? undefined : `systemctl freeze failed: ${visibleLine(stderr).slice(0, 300)}`;
   };
 }
 
-/** What to know where the file could not be written; undefined where it was. */
+/** Describes the effect when the file could not be written; undefined when it was. */
 export function describeUnwritten({ unwritten, wasBefore }: FreezeResult): string | undefined {
   if (unwritten === undefined) return undefined;
-  if (wasBefore) return `the server is frozen already, but ${unwritten}: a thaw that was signed before counts`;
-  return `systemd holds what runs, but ${unwritten}. So the agent refuses nothing, and may not answer from its next command on, which is stopped too. A restart of the machine ends this freeze. Make room, then run: sudo agent3 freeze`;
+  if (wasBefore) return `the server is already frozen, but ${unwritten}: a thaw that was signed earlier is still valid`;
+  return `systemd has frozen what runs, but ${unwritten}. So the agent refuses no calls, and may stop answering at its next command, which freezes too. A restart of the machine ends this freeze. Make room on the disk, then run: sudo agent3 freeze`;
 }
 
-/**
- * Continues everything; `signed` proves whose order it was. Run by root. Throws as `freezeServer`, and if systemd does
- * not thaw; undefined if nothing was frozen.
- */
+/** Thaws the server, as root; `signed` is the signed order. Returns undefined when it was not frozen. Throws like `freezeServer`, and when systemd does not thaw. */
 export function thawServer({ decisions, by }: FreezeTarget, signed?: object): FreezeEntry | undefined {
   const freezes = requireTrusted(decisions);
   const current = currentFreeze(freezes);
@@ -126,7 +122,7 @@ export function thawServer({ decisions, by }: FreezeTarget, signed?: object): Fr
   return current;
 }
 
-/** Whether the commands are held. After a boot, they are not any more. */
+/** Returns true while the commands are frozen. A boot ends that. */
 function isHeld(): boolean {
   const { FreezerState: state } = unitProperties(COMMANDS, 'FreezerState');
   return (state !== '' && state !== 'running') || isFreezerOn();
@@ -136,26 +132,26 @@ function isFreezerOn(): boolean {
   return readText(FREEZER)?.trim() === '1';
 }
 
-/** Freezes or thaws the cgroup of the commands itself; does nothing without one. */
+/** Freezes or thaws the cgroup of the commands directly, if it exists. */
 function setFreezer(value: '0' | '1'): void {
   try {
     if (existsSync(FREEZER)) writeFileSync(FREEZER, value);
   } catch {
-    // What systemctl says counts.
+    // The result of systemctl counts.
   }
 }
 
 function requireTrusted(decisions: string): readonly FreezeEntry[] {
   const fault = distrust(decisions);
   if (fault === undefined) return readFreezes(decisions);
-  throw new InstallFault(`${fault}; it must be a directory of root that nobody else may write to`);
+  throw new InstallFault(`${fault}. It must be a directory that only root may write to`);
 }
 
 async function hasSeen({ origin }: FreezeTarget): Promise<void> {
   if (origin === undefined) return;
   const look = async (): Promise<true | undefined> => {
     const health = await askHealth(origin, {}, SEEN_SECONDS);
-    // Where none answers, none starts anything.
+    // An agent that does not answer starts nothing.
     return ('fault' in health ? health.isGone : health.isFrozen) || undefined;
   };
   await waitFor(look, SEEN_SECONDS, LOOK_MS);

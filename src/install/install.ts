@@ -32,27 +32,27 @@ import { type InstallOptions, isStaged, requireMachine, requireRoom, type Situat
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
 import { handOver, homeNow, makeUsers } from './users.ts';
 
-/** How an installation ended. */
+/** The result of an installation. */
 export interface Installed {
   readonly kind: 'installed' | 'upgraded' | 'unchanged' | 'planned' | 'nothing' | 'staged';
-  /** The version that was installed before. */
+  /** The version before. */
   readonly before: string | undefined;
   readonly url: string;
-  /** Only when it was made or taken over in this run: it is shown once. */
+  /** Set only when it was made or taken over in this run, to show it once. */
   readonly token: string | undefined;
   readonly manifest: Manifest;
   readonly started: boolean;
   readonly notes: readonly string[];
 }
 
-/** Commands end within this time by the agent's default limit: an upgrade waits for them. */
+/** How long an upgrade waits for commands, which end within this time by the agent's default limit. */
 const COMMANDS_SECONDS = 50;
 /** systemd's own limit for the start is 60 s. */
 const HEALTH_SECONDS = 60;
 const LOOK_MS = 250;
 const COMMANDS_LOOK_MS = 1000;
 
-/** Installs or upgrades the service. Throws `InstallFault`; then nothing is changed, or everything was put back. */
+/** Installs or upgrades the service. Throws `InstallFault`, after undoing all changes. */
 export async function install(options: InstallOptions, print: (line: string) => void): Promise<Installed> {
   requireMachine(options);
   if (!isStaged(options) && !options.dryRun) takeLock();
@@ -73,7 +73,7 @@ export async function install(options: InstallOptions, print: (line: string) => 
     return { ...result(situation, kind, manifest), started };
   } catch (error) {
     if (options.dryRun) throw error;
-    print('the installation failed; everything is put back');
+    print('the installation failed, and all changes were undone');
     const isAsBefore = before === undefined || changes.count === 0;
     changes.undo();
     if (!isAsBefore) await goBack(before.isActive, situation);
@@ -81,7 +81,7 @@ export async function install(options: InstallOptions, print: (line: string) => 
   }
 }
 
-/** Writes every file and directory, and makes the users; returns the new manifest. */
+/** Writes all files and directories, and makes the users. Returns the new manifest. */
 function put(situation: Situation): Manifest {
   const { options, changes, manifest, original, settings, input, notes } = situation;
   const files = plannedFiles(input);
@@ -92,7 +92,7 @@ function put(situation: Situation): Manifest {
   const lookLogs = makeUsers(situation);
   const home = homeNow(changes);
   for (const { path, access } of plannedDirectories(input)) {
-    // What is the console's is made when the image boots: inside of a directory of another user, nothing can be handed over.
+    // Files of the console are made when the image boots: in another user's directory, ownership cannot be set safely.
     if (!staged) changes.directory(path, access);
     else if (access.owner !== CONSOLE_USER) changes.directory(path, { mode: access.mode });
   }
@@ -107,7 +107,7 @@ function put(situation: Situation): Manifest {
   const { sums, kept } = writeFiles(files, original === undefined ? manifest : undefined, changes);
   for (const path of kept) notes.push(`kept as you changed it: ${path}`);
   if (manifest?.watchdog === 'timer' && input.watchdog !== 'timer' && !staged) {
-    // As long as its file is there.
+    // While its file exists.
     changes.command(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
   }
   if (hasConsole(manifest ?? {}) && !hasConsole(input) && !staged) leaveConsole(changes);
@@ -132,28 +132,28 @@ function put(situation: Situation): Manifest {
   return next;
 }
 
-/** Throws `InstallFault` for an executable that is no Agent3; one for another machine cannot be asked. */
+/** Throws `InstallFault` for an executable that is not Agent3. One for another architecture cannot be checked. */
 function requireAgent({ binary }: InstallOptions): void {
   if (binary === process.execPath) return;
   const { stdout } = runCommand([binary, '--version'], 10);
-  if (!/^agent3 \d/.test(stdout)) throw new InstallFault(`${binary} is no Agent3 that this machine can run`);
+  if (!/^agent3 \d/.test(stdout)) throw new InstallFault(`${binary} is not an Agent3 that this machine can run`);
 }
 
-/** A program of another origin under the same name is not replaced. */
+/** Refuses to replace another program of the same name. */
 function refuseForeignExecutable({ options, changes, manifest }: Situation): void {
   const path = changes.at(BINARY);
   if (manifest !== undefined || statSync(path, { throwIfNoEntry: false }) === undefined) return;
   if (options.binary === path) return;
   const { stdout } = runCommand([path, '--version'], 10);
   if (/^agent3 \d/.test(stdout)) return;
-  throw new InstallFault(`${BINARY} is there and is no Agent3; move it away, then run the installer again`);
+  throw new InstallFault(`${BINARY} exists and is not Agent3. Move it away, then run the installer again`);
 }
 
 function enableStaged(changes: Changes, input: PlanInput): void {
   for (const { name } of additions(input, 'link')) changes.link(name, `${dirname(PATHS.unit)}/${basename(name)}`);
 }
 
-/** Enables and starts what was installed; true when the agent runs. A dry run reports the same steps. */
+/** Enables and starts the service. Returns true when the agent runs. A dry run prints the same steps. */
 async function run(situation: Situation, before: Service): Promise<boolean> {
   const { options, changes, notes, input, isOff } = situation;
   const wasActive = before.isActive;
@@ -161,7 +161,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   if (changed) changes.command(['systemctl', 'daemon-reload']);
   if (changed && [input.user, situation.manifest?.user].includes('root')) reloadBus(changes);
   if (isOff) {
-    notes.push('it was switched off, and stays so. To start it: systemctl enable --now agent3');
+    notes.push('the service was disabled and stays disabled. To start it: systemctl enable --now agent3');
     return wasActive;
   }
   if (!before.isEnabled) {
@@ -175,15 +175,15 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   if (!options.start) return wasActive;
   if (changed || !wasActive || runsOldExecutable(before)) {
     if (wasActive) await letCommandsEnd(situation);
-    // The cgroup of commands is their user's.
+    // The cgroup of commands belongs to their user.
     const isOther = (situation.manifest?.user ?? input.user) !== input.user;
     startService(changes, wasActive, isOther ? [COMMANDS, SERVICE] : [SERVICE]);
   }
   const { origin } = addressOf(situation.settings.values);
   if (!changes.dryRun && (await waitFor(() => versionOn(origin), HEALTH_SECONDS, LOOK_MS)) === undefined) {
-    throw new InstallFault(`the agent was started and does not answer.\n${whyNot()}`);
+    throw new InstallFault(`the agent was started, but does not answer.\n${whyNot()}`);
   }
-  // The first line of the watchdog's log, before its owner looks.
+  // Writes the first line of the watchdog's log now.
   if (!wasActive && input.watchdog === 'timer') {
     changes.command(['systemctl', 'start', '--no-block', WATCHDOG_SERVICE]);
   }
@@ -191,18 +191,18 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   return true;
 }
 
-/** The policy of the bus counts from now on, for the number that its user has now. */
+/** Reloads the policy of the bus, with the current number of its user. */
 function reloadBus(changes: Changes): void {
   if (unitIs('active', BUS)) changes.command(['systemctl', 'reload', '--no-block', BUS]);
 }
 
-/** systemd waits until the agent is ready; when it does not come up, its own last words are the reason. */
+/** Starts the service and waits until it is ready. When it does not start, its last log lines are the reason. */
 function startService(changes: Changes, wasActive: boolean, units: readonly string[]): void {
   try {
     changes.command(['systemctl', wasActive ? 'restart' : 'start', ...units]);
   } catch {
     throw new InstallFault(
-      `the agent does not start: ${whyNot()}\nIf a setting is wrong, correct it in ${PATHS.settings}; then: systemctl restart agent3`,
+      `the agent does not start: ${whyNot()}\nIf a setting is wrong, correct it in ${PATHS.settings}, then run: systemctl restart agent3`,
     );
   }
 }
@@ -210,32 +210,32 @@ function startService(changes: Changes, wasActive: boolean, units: readonly stri
 function setWatchdog({ options, changes, input, notes }: Situation): void {
   const isEnabled = unitIs('enabled', WATCHDOG_TIMER);
   if (input.watchdog === 'timer' && !isEnabled) {
-    // Without a start: it would start the agent.
+    // Without a start, which would start the agent.
     const now = options.start ? ['--now'] : [];
     changes.command(['systemctl', 'enable', '--quiet', ...now, WATCHDOG_TIMER], () => {
       runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
     });
   }
   if (input.watchdog === 'cron') {
-    notes.push(`systemd runs no timers here: the watchdog runs from ${PATHS.watchdogCron}`);
+    notes.push(`systemd has no timers here, so cron runs the watchdog (${PATHS.watchdogCron})`);
   }
-  if (input.watchdog === 'none') notes.push('no watchdog: systemd alone keeps the agent alive');
+  if (input.watchdog === 'none') notes.push('there is no watchdog: only systemd restarts the agent');
 }
 
-/** A command that somebody waits for would end without an exit code: it gets the time that commands have. */
+/** Waits for commands, which would otherwise end without an exit code for their callers. */
 async function letCommandsEnd({ changes, notes, print }: Situation): Promise<void> {
   const { waitedFor } = serviceState();
   if (waitedFor === 0) return;
-  print(`wait up to ${COMMANDS_SECONDS} s for commands that run (${waitedFor})`);
+  print(`wait up to ${COMMANDS_SECONDS} s for running commands (${waitedFor})`);
   if (changes.dryRun) return;
   const haveEnded = () => serviceState().waitedFor === 0 || undefined;
   if (await waitFor(haveEnded, COMMANDS_SECONDS, COMMANDS_LOOK_MS)) return;
   notes.push(
-    `${serviceState().waitedFor} commands still ran at the restart: they continue, and their exit codes are lost`,
+    `${serviceState().waitedFor} commands still ran at the restart. They continue, but their exit codes are lost`,
   );
 }
 
-/** After the files were put back: the service as it was before. */
+/** Restores the state of the service, after the files were restored. */
 async function goBack(wasActive: boolean, situation: Situation): Promise<void> {
   if (!hasSystemd()) return;
   runCommand(['systemctl', 'daemon-reload']);
@@ -263,7 +263,7 @@ function result(situation: Situation, kind: Installed['kind'], manifest: Manifes
 
 const NAME = /^audit\.jsonl/;
 
-/** Puts a record aside whose key is gone: under another key each of its lines would read as forged. */
+/** Moves a record away whose key is lost: with another key, each of its lines would look forged. */
 function keepRecordOfLostKey({ options, changes, isNewKey, notes }: Situation, now = new Date()): void {
   if (!isNewKey || isStaged(options) || !existsSync(PATHS.audit) || !hasSealedLines(PATHS.audit)) return;
   const place = `${PATHS.logs}/record-until-${now.toISOString().slice(0, 19).replaceAll(':', '')}`;
@@ -277,6 +277,6 @@ function keepRecordOfLostKey({ options, changes, isNewKey, notes }: Situation, n
     runCommand(['sh', '-c', `mv ${place}/* ${PATHS.logs}; chattr +a ${PATHS.audit} 2>/dev/null`]);
   });
   notes.push(
-    `AGENT3_AUDIT_KEY was missing in ${PATHS.settings}, so a new one was made. The record so far was sealed with the one that is gone; it is kept in ${place}, and a new record begins. With the old key it can still be checked: AGENT3_AUDIT_KEY=… agent3 audit verify --file ${place}/audit.jsonl`,
+    `AGENT3_AUDIT_KEY was missing in ${PATHS.settings}, so a new one was made and a new record begins. The old record was sealed with the lost key and is kept in ${place}. To check it with the old key: AGENT3_AUDIT_KEY=… agent3 audit verify --file ${place}/audit.jsonl`,
   );
 }

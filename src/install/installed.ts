@@ -4,48 +4,48 @@ import { Value } from '@sinclair/typebox/value';
 import { formatEnvValue, parseEnvFile } from '../../ops/env-file.ts';
 import { BINARY, PACKAGED_BINARY, PATHS } from './layout.ts';
 
-/** What an installation remembers of itself, in `install.json`. */
+/** The manifest of an installation, `install.json`. */
 const manifestSchema = Type.Object({
   version: Type.String(),
-  /** Each file it wrote, with the SHA-256 of the content: another sum shows that the owner changed it. */
+  /** Each written file with its SHA-256, to detect changes by the owner. */
   files: Type.Record(Type.String(), Type.String()),
   user: Type.String(),
   watchdog: Type.Union([Type.Literal('timer'), Type.Literal('cron'), Type.Literal('none')]),
   domain: Type.Union([Type.String(), Type.Null()]),
   oldLogs: Type.Array(Type.String()),
   packaged: Type.Boolean(),
-  /** Groups of the logs that the agent's user was put into (`--look-logs`); without it: into none. */
+  /** Log groups of the agent's user (`--look-logs`); none when missing. */
   lookLogs: Type.Optional(Type.Array(Type.String())),
-  /** The URL of the owner's console; null: left out. Without it: from before there was one. */
+  /** The URL of the owner's console; null without a console. Missing in older manifests. */
   console: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 });
 
 export type Manifest = Static<typeof manifestSchema>;
 
-/** Returns the manifest in `path`; undefined if it is missing or damaged. */
+/** Returns the manifest in `path`; undefined when it is missing or damaged. */
 export function readManifest(path: string): Manifest | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
     return Value.Check(manifestSchema, value) ? value : undefined;
   } catch {
-    // Missing, or no JSON: the machine is treated as one without Agent3.
+    // It is missing or not JSON: treated like a machine without Agent3.
     return undefined;
   }
 }
 
-/** Where the executable of an installation is. */
+/** Returns the path of the executable of an installation. */
 export function installedBinary(manifest: Manifest): string {
   return manifest.packaged ? PACKAGED_BINARY : BINARY;
 }
 
-/** SHA-256 in hexadecimal. */
+/** Returns the SHA-256 in hexadecimal digits. */
 export function sha256(content: string | Uint8Array): string {
   return new Bun.CryptoHasher('sha256').update(content).digest('hex');
 }
 
 /**
- * `text` with these settings changed: the line of the name, else its line that is commented out, else a new one at the
- * end, in a form that systemd and shells read the same. Everything else stays as the owner wrote it.
+ * Returns `text` with these settings changed: in the line of the name, else in its commented line, else in a new line at
+ * the end, in a form that systemd and shells read the same. Everything else stays unchanged.
  */
 export function changeSettings(text: string, changes: Readonly<Record<string, string>>): string {
   const lines = text.split('\n');

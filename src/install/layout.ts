@@ -1,15 +1,15 @@
 import { LOOK_POLICY } from '../lib/look-user.ts';
 
-/** Where everything is, as absolute paths on the machine; `--root` comes in front of them where files are touched. */
+/** All paths, absolute on the machine. `--root` is put in front when files are accessed. */
 export const PATHS = {
   settings: '/etc/agent3/agent3.env',
   tokens: '/etc/agent3/tokens.json',
   profiles: '/etc/agent3/profiles.d',
-  /** Root's alone to write. */
+  /** Only root may write. */
   approvals: '/etc/agent3/approvals',
   configuration: '/etc/agent3',
   manifest: '/etc/agent3/install.json',
-  /** What was there before Agent3: the original's unit, its logrotate config, its watchdog. */
+  /** What was installed before Agent3: the original's unit, its logrotate configuration, its watchdog. */
   saved: '/etc/agent3/original',
   /** New versions of files that the owner has changed. */
   newFiles: '/etc/agent3/new',
@@ -32,17 +32,17 @@ export const PATHS = {
   watchdogTimer: '/etc/systemd/system/agent3-watchdog.timer',
   watchdogCron: '/etc/cron.d/agent3-watchdog',
   watchdogState: '/run/agent3-watchdog',
-  /** Mounts of an agent that is root: what its sandboxes see. */
+  /** Mounts for the sandboxes of an agent that runs as root. */
   views: '/run/agent3-views',
-  /** Held by the installer that is at work. */
+  /** The lock of a running installer. */
   lock: '/run/agent3-install.lock',
   busPolicy: LOOK_POLICY,
   /** The key that agent and console share, and the console's URL. */
   consoleSettings: '/etc/agent3/console.env',
   passkeys: '/etc/agent3/passkeys.json',
-  /** What the console shows of it: `console/doctor-note.ts` has the same path. */
+  /** The findings for the console; `console/doctor-note.ts` has the same path. */
   doctor: '/etc/agent3/doctor.json',
-  /** Where the console leaves orders. */
+  /** Directory of orders of the console. */
   console: '/var/lib/agent3-console',
   orders: '/var/lib/agent3-console/orders',
   rootOrders: '/var/lib/agent3-console/root-orders',
@@ -63,14 +63,14 @@ export const PATHS = {
   consoleSite: '/etc/caddy/agent3-console.caddy',
   /** The console's page. */
   page: '/usr/local/share/agent3/console',
-  /** The inventory of a hub, and what NATS is set up with. */
+  /** The inventory of a hub, and the configuration of NATS. */
   fleet: '/etc/agent3/fleet',
-  /** What a server has pinned of its hub. */
+  /** The pinned hub of a server. */
   hub: '/etc/agent3/hub.json',
-  /** The passkeys of the hub's console that count here, and the time of its last order. */
+  /** The valid passkeys of the hub's console, and the time of its last order. */
   hubPasskeys: '/etc/agent3/hub-passkeys.json',
   hubOrdered: '/etc/agent3/hub-ordered.json',
-  /** Where the agent leaves for root what that console orders. */
+  /** Directory in which the agent leaves that console's orders for root. */
   hubOrders: '/var/lib/agent3/hub-orders',
   hubObeyPathUnit: '/etc/systemd/system/agent3-hub-obey.path',
   hubObeyUnit: '/etc/systemd/system/agent3-hub-obey.service',
@@ -82,56 +82,56 @@ export const PATHS = {
   tmpfiles: '/usr/lib/tmpfiles.d/agent3.conf',
 } as const;
 
-/** The executable: where an owner's own programs are, or where a package puts it. */
+/** The executable: installed by hand, or by a package. */
 export const BINARY = '/usr/local/bin/agent3';
 export const PACKAGED_BINARY = '/usr/bin/agent3';
 /**
- * Everybody runs it and nobody but root reads it: the kernel lets no process of the agent's user look into a program that
- * this user cannot read, from its first moment on, when the token is still in its environment (ptrace(2), execve(2)).
+ * Everybody may run it, but only root may read it: then the kernel lets no process of the agent's user inspect the program,
+ * from its start on, when the token is still in its environment (ptrace(2), execve(2)).
  */
 export const BINARY_ACCESS = { mode: 0o711 } as const;
 
 export const SERVICE = 'agent3.service';
 /** The NATS server of a hub. */
 export const NATS_SERVICE = 'agent3-nats.service';
-/** Root's eye on what a hub orders: enabled while the server has one. */
+/** The path unit for orders of a hub, enabled while the server has one. */
 export const HUB_OBEY = 'agent3-hub-obey.path';
 export const HUB_OBEY_LINK = `/etc/systemd/system/paths.target.wants/${HUB_OBEY}`;
 export const HUB_OBEY_SERVICE = 'agent3-hub-obey.service';
-/** What the commands run in. */
+/** The unit in which commands run. */
 export const COMMANDS = 'agent3-commands.service';
-/** The agent and its commands; stopping it stops them all. */
+/** The slice of the agent and its commands. Stopping it stops them all. */
 export const SLICE = 'agent3.slice';
 export const WATCHDOG_SERVICE = 'agent3-watchdog.service';
 export const WATCHDOG_TIMER = 'agent3-watchdog.timer';
 
-/** Where the package has the page of the console. */
+/** The page of the console in the package. */
 export const PACKAGED_PAGE = '/usr/share/agent3/console';
 
-/** Stays while the console is installed: the way in, and root's eye on its orders. */
+/** Units that run while the console is installed: its socket, and the path unit for its orders. */
 export const CONSOLE_UNITS = ['agent3-console.socket', 'agent3-console-obey.path'] as const;
-/** Comes and goes with those who use it. */
+/** Units that run only while the console is used. */
 export const CONSOLE_SERVICES = [
   'agent3-console-proxy.service',
   'agent3-console.service',
   'agent3-console-obey.service',
 ] as const;
 
-/** systemd makes it when the console starts, and removes it when that ends. */
+/** systemd makes it when the console starts, and removes it at its end. */
 export const CONSOLE_RUNTIME = '/run/agent3-console';
 
-/** The system bus, whatever program it is. */
+/** The system bus, of any implementation. */
 export const BUS = 'dbus.service';
 
-/** The user that is made for the service. */
+/** The user of the service. */
 export const DEFAULT_USER = 'agent3';
 
 /** The user that the console runs as. */
 export const CONSOLE_USER = 'agent3-console';
 
-/** The shell of users that nobody logs in as. */
+/** The shell of users without login. */
 export const NOLOGIN = '/usr/sbin/nologin';
-/** Home of the user for reading: nothing is ever there (Debian Policy 9.2.3). */
+/** Home of the read-only user, which never exists (Debian Policy 9.2.3). */
 export const LOOK_HOME = '/nonexistent';
-/** By this comment the installer knows the user for reading as its own: one of the same name may be somebody else's. */
+/** By this comment the installer recognizes its own read-only user. */
 export const LOOK_COMMENT = 'Agent3 readonly commands';

@@ -9,28 +9,28 @@ import { tryLock } from '../linux/libc.ts';
 import { lockHolder } from '../linux/lock.ts';
 import { PATHS } from './layout.ts';
 
-/** Why an installation stops, as a sentence for the owner that says what to do. Nothing half done is left. */
+/** An installation stops: a sentence for the owner that says what to do. All changes were undone. */
 export class InstallFault extends Error {}
 
-/** The same; throws `InstallFault` with what the program said when it fails. */
+/** Does the same. Throws `InstallFault` with the output of the program when it fails. */
 export function mustRun(argv: readonly string[], seconds?: number): string {
   const { code, stdout, stderr } = runCommand(argv, seconds);
   if (code === 0) return stdout;
   throw new InstallFault(`${argv.join(' ')} failed (${code}): ${(stderr || stdout).trim().slice(-1000)}`);
 }
 
-/** Whether systemd says `is-active`, or `is-enabled`, of a unit. */
+/** Returns the result of `systemctl is-active` or `is-enabled` for a unit. */
 export function unitIs(state: 'active' | 'enabled', unit: string): boolean {
   return runCommand(['systemctl', `is-${state}`, '--quiet', unit]).code === 0;
 }
 
-/** The fields of an entry in the system's user database (getent(1)), by a name or a number; undefined without one. */
+/** Returns the fields of an entry in the user database (getent(1)), by name or number; undefined without one. */
 export function entryOf(database: 'passwd' | 'group', name: string): string[] | undefined {
   const { code, stdout } = runCommand(['getent', database, name]);
   return code === 0 ? stdout.trim().split(':') : undefined;
 }
 
-/** The ids of users and groups. They throw `InstallFault` for a name that the system does not know. */
+/** Returns ids of users and groups. Throws `InstallFault` for an unknown name. */
 export const systemIds = {
   uid: (name: string): number => idOf('passwd', name),
   gid: (name: string): number => idOf('group', name),
@@ -44,45 +44,44 @@ function idOf(database: 'passwd' | 'group', name: string): number {
   return Number(id);
 }
 
-/** Whether the user database knows `name`. */
+/** Returns true when the user `name` exists. */
 export function userExists(name: string): boolean {
   return entryOf('passwd', name) !== undefined;
 }
 
-/** The groups of the logs that this machine has; those in the group file of an image, and all where it has none yet. */
+/** Returns the log groups of this machine; for an image, those in its group file, or all when it has none yet. */
 export function logGroupsOf(imageGroups: string | undefined, staged: boolean): string[] {
   if (!staged) return LOG_GROUPS.filter((group) => entryOf('group', group) !== undefined);
   return LOG_GROUPS.filter((group) => imageGroups === undefined || new RegExp(`^${group}:`, 'm').test(imageGroups));
 }
 
-/** The name of a user's own group. */
+/** Returns the primary group of a user. */
 export function groupOf(user: string): string {
   return runCommand(['id', '-gn', user]).stdout.trim() || user;
 }
 
 const MIB = 1_048_576;
 
-/** The limits of an installation, as shares of this machine. */
+/** The resource limits of an installation, as shares of this machine. */
 export interface MachineLimits {
   /** For the agent and all commands together. */
   readonly memoryMaxMib: number;
   readonly tasksMax: number;
-  /** For all commands together: the rest is the agent's, so that it answers and can stop them. */
+  /** For all commands together. The rest is for the agent, so that it can answer and stop them. */
   readonly commandsMemoryMib: number;
   readonly commandsTasks: number;
 }
 
-/** What stays for the rest of the machine; Debian's own services take 60 to 90 MiB on a small server. */
+/** Memory for the rest of the machine. Debian's services take 60 to 90 MiB on a small server. */
 const RESERVE = { part: 0.25, leastMib: 80, mostMib: 2048 };
 /**
- * With less, one command would not have the 122 MiB that `apt-get install git` takes on Debian 12, measured in a
- * cgroup: with 114 it was killed. A machine of 256 MB (220 MiB) can spare so much, for most of it is cache that the
- * kernel reclaims.
+ * With less, one command does not have the 122 MiB that `apt-get install git` needs on Debian 12, measured in a cgroup (it
+ * was killed with 114). A machine of 256 MB (220 MiB) can do this, because most of it is cache that the kernel reclaims.
  */
 const LEAST_MEMORY_MIB = 196;
 /**
- * What the agent has left when its commands have reached their limit. It takes 18 to 60 MiB on a small server, up to 120
- * MiB with 300 commands, and 30 threads. The kernel keeps 64 MiB of it from every other program (`MemoryMin=`).
+ * Reserved for the agent when its commands reach their limit. It uses 18 to 60 MiB on a small server, up to 120 MiB with
+ * 300 commands, and 30 threads. The kernel protects 64 MiB of it (`MemoryMin=`).
  */
 const AGENT = { part: 0.25, leastMib: 56, mostMib: 128, tasks: 64 };
 /** One process for each MiB: 2,048 on a machine of 2 GiB. */
@@ -103,7 +102,7 @@ export function limitsFor(memoryBytes: number = totalmem()): MachineLimits {
   };
 }
 
-/** What commands may use, in bytes: `all` together, no number without a limit; `one` by its setting, 0 without. */
+/** Describes the memory limits of commands, in bytes: `all` together (not finite without a limit), and `one` (0 without a setting). */
 export function describeMemoryLimits(all: number, one = 0): string {
   const mib = (bytes: number): string => `${Math.floor(bytes / MIB)} MiB`;
   if (!Number.isFinite(all)) return one > 0 ? `one may use ${mib(one)} of memory` : 'without a limit of memory';
@@ -118,13 +117,13 @@ export function requireSpace(path: string, bytes: number): void {
   const free = bavail * bsize;
   if (free >= bytes) return;
   throw new InstallFault(
-    `the disk of ${directory} has ${Math.floor(free / MIB)} MiB free, and ${Math.ceil(bytes / MIB)} MiB are needed; make room, then run the installer again`,
+    `the disk of ${directory} has ${Math.floor(free / MIB)} MiB free, but ${Math.ceil(bytes / MIB)} MiB are needed. Make room, then run the installer again`,
   );
 }
 
-/** Why nobody can listen on `port` of `host`: the system's error, `EADDRINUSE` for a port that is taken; undefined: one can. */
+/** Returns the system's error of listening on `port` of `host`, `EADDRINUSE` for a used port; undefined when it works. */
 export async function portFault(host: string, port: number): Promise<string | undefined> {
-  // Loaded when it is needed: `agent3 console obey` has to start quickly.
+  // Loaded only when needed, because `agent3 console obey` must start quickly.
   const { createServer } = await import('node:net');
   return await new Promise((resolve) => {
     const server = createServer();
@@ -133,30 +132,28 @@ export async function portFault(host: string, port: number): Promise<string | un
   });
 }
 
-/** The names in a directory; none where it is not there. */
+/** Returns the names in a directory; none when it does not exist. */
 export function namesIn(directory: string): string[] {
   return existsSync(directory) ? readdirSync(directory) : [];
 }
 
-/** Returns the text of a file, or undefined if it does not exist. */
+/** Returns the text of a file, or undefined when it does not exist. */
 export function readText(path: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
 }
 
-/**
- * Returns the text of a regular file, even if the path comes from somebody's text; undefined if there is no such file.
- */
+/** Returns the text of a regular file, for a path from an untrusted text; undefined when it does not exist. */
 export function readFile(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isFile() === true && stat.size <= MIB ? readFileSync(path, 'utf8') : undefined;
 }
 
-/** Takes the lock of the installers until the process ends. Throws `InstallFault` while another one holds it. */
+/** Takes the installer lock until the process ends. Throws `InstallFault` while another process has it. */
 export function takeLock(): void {
   const fd = openSync(PATHS.lock, 'a', 0o600);
   if (tryLock(fd) && statSync(PATHS.lock, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return;
   throw new InstallFault(
-    `another installer is at work; wait until it has ended (${lockHolder(fd)} holds ${PATHS.lock})`,
+    `another installer is running (${lockHolder(fd)} holds ${PATHS.lock}). Wait until it has ended`,
   );
 }
 

@@ -39,7 +39,7 @@ import {
 } from './layout.ts';
 import { InstallFault, type MachineLimits, readText } from './machine.ts';
 
-/** `template` with each `@NAME@` replaced. Throws when one is left: it would end up in a file of the system. */
+/** Replaces each `@NAME@` of `template`. Throws when one has no value. */
 export function fill(template: string, values: Readonly<Record<string, string | number>>): string {
   return template.replace(/@([A-Z_]+)@/g, (whole, name: string) => {
     const value = values[name];
@@ -48,20 +48,20 @@ export function fill(template: string, values: Readonly<Record<string, string | 
   });
 }
 
-/** What the files of an installation depend on. */
+/** The inputs for the files of an installation. */
 export interface PlanInput extends Shape, Owner {
   readonly port: number;
-  /** The agent's own user is put into the groups of the logs. */
+  /** Log groups for the agent's own user. */
   readonly lookLogs: boolean;
   readonly logGroups: readonly string[];
-  /** Whose requests the console takes: that of Caddy, where it has one. */
+  /** Group that may use the socket of the console: that of Caddy, if it has one. */
   readonly socketGroup: string;
   readonly limits: MachineLimits;
   /** Logs of the original agent, outside of Agent3's own. */
   readonly oldLogs: readonly string[];
 }
 
-/** A file that the installation keeps up to date; the settings are not among them. */
+/** A file that the installation keeps up to date (not the settings). */
 export interface PlannedFile {
   readonly path: string;
   readonly content: string;
@@ -74,14 +74,14 @@ interface PlannedDirectory {
 
 const PUBLIC: Access = { mode: 0o644 };
 
-/** Every directory of an installation that is made at once. */
+/** Returns the directories that an installation makes. */
 export function plannedDirectories(input: PlanInput): PlannedDirectory[] {
   return additions(input, 'directory').flatMap(({ name, access }) =>
     access === undefined ? [] : [{ path: name, access: access(input) }],
   );
 }
 
-/** Every file of an installation but the executable, the settings and the manifest; the package brings some itself. */
+/** Returns the files of an installation, except for executable, settings and manifest. A package brings some itself. */
 export function plannedFiles(input: PlanInput): PlannedFile[] {
   return additions(input, 'file')
     .filter(({ shipped }) => !(input.packaged && shipped === true))
@@ -92,7 +92,7 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.unit]: () => unit,
   [PATHS.userDropIn]: userDropIn,
   [PATHS.commandsUnit]: () => commandsUnit,
-  // The cgroup belongs to the user of the agent, who makes the commands' own below it.
+  // The cgroup belongs to the user of the agent, who makes a cgroup for each command below it.
   [PATHS.commandsUserDropIn]: ({ user, group }) => fill(commandsUser, { USER: user, GROUP: group }),
   [PATHS.commandsLimitsDropIn]: ({ limits: { commandsMemoryMib, commandsTasks } }) =>
     fill(commandsLimits, { MEMORY_MIB: commandsMemoryMib, TASKS: commandsTasks }),
@@ -121,7 +121,7 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.hubObeyUnit]: () => hubObeyUnit,
   [PATHS.watchdogService]: () => watchdogService,
   [PATHS.watchdogTimer]: () => watchdogTimer,
-  [PATHS.watchdogCron]: ({ packaged }) => `# Agent3's watchdog, where systemd runs no timers.
+  [PATHS.watchdogCron]: ({ packaged }) => `# Agent3's watchdog, where systemd has no timers.
 */5 * * * * root ${packaged ? PACKAGED_BINARY : BINARY} watchdog --once
 `,
   [PATHS.busPolicy]: () => busPolicy,
@@ -142,7 +142,7 @@ function logrotate({ oldLogs }: PlanInput): string {
   return fill(logrotateTemplate, { CAPTURED_LOGS: logs.join(' ') });
 }
 
-/** Ports below this take a capability (ip(7)). */
+/** Ports below this need a capability (ip(7)). */
 const FIRST_FREE_PORT = 1024;
 
 function userDropIn({ user, group, port }: PlanInput): string {
@@ -177,15 +177,15 @@ function sysusers(input: PlanInput): string {
   return `# The users of Agent3.\n${lines.map((line) => (line === undefined ? '' : `${line}\n`)).join('')}`;
 }
 
-/** What became of the planned files. */
+/** The result of writing the planned files. */
 export interface Written {
   /** Path → SHA-256 of what the installer wrote, for the manifest. */
   readonly sums: Record<string, string>;
-  /** Files that the owner has changed, and that were left as they are. */
+  /** Files that the owner has changed, which were not replaced. */
   readonly kept: readonly string[];
 }
 
-/** Throws `InstallFault` for files that are in the way and are not the installer's own. */
+/** Throws `InstallFault` for existing files that the installer did not write. */
 export function refuseForeign(
   files: readonly { readonly path: string; readonly content: string }[],
   manifest: Manifest | undefined,
@@ -198,11 +198,11 @@ export function refuseForeign(
   });
   if (foreign.length === 0) return;
   throw new InstallFault(
-    `not written by Agent3, and in its place: ${foreign.map(({ path }) => path).join(', ')}. Move it away, then run the installer again; nothing was changed`,
+    `these files exist and were not written by Agent3: ${foreign.map(({ path }) => path).join(', ')}. Move them away, then run the installer again. Nothing was changed`,
   );
 }
 
-/** Writes the planned files; one that the owner has changed since stays, and the new version is put aside. */
+/** Writes the planned files. A file that the owner has changed stays, and its new version is saved separately. */
 export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | undefined, changes: Changes): Written {
   const sums: Record<string, string> = {};
   const kept: string[] = [];
@@ -216,7 +216,7 @@ export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | u
       sums[path] = sum;
       continue;
     }
-    // What the installer wrote last stays on record, so that the owner's change is known the next time as well.
+    // The manifest keeps the last written version, so that the owner's change is detected next time too.
     sums[path] = written;
     kept.push(path);
     if (written !== sum) changes.file(`${PATHS.newFiles}/${basename(path)}`, content, PUBLIC);

@@ -10,8 +10,8 @@ const SITE_SECONDS = 15;
 const LOOK_MS = 250;
 
 /**
- * Has Caddy serve the agent, which listens at `origin`, and the console, where they have a name, and looks whether it does.
- * A site that leads to the agent stays as its owner has it.
+ * Makes Caddy serve the agent, which listens at `origin`, and the console, if they have a name, and checks it. An existing
+ * site that leads to the agent is not changed.
  */
 export async function publish(situation: Situation, origin: string): Promise<void> {
   const { options, changes, notes, input } = situation;
@@ -19,7 +19,7 @@ export async function publish(situation: Situation, origin: string): Promise<voi
   const before = changes.count;
   const hostAndPort = origin.replace(/^https?:\/\//, '');
   const isNew = domain !== null && (options.domain !== undefined || !siteLeadsTo(changes, hostAndPort));
-  // Caddy takes an upstream without a scheme for one of plain HTTP.
+  // Caddy uses plain HTTP for an upstream without a scheme.
   if (isNew) putSite(changes, domain, origin.replace('http://', ''));
   const sites: SitePath[] = isNew ? [PATHS.caddySite] : [];
   if (await isConsoleNew(situation)) sites.push(PATHS.consoleSite);
@@ -28,21 +28,22 @@ export async function publish(situation: Situation, origin: string): Promise<voi
   const isConsoleOld = hasConsoleSite(input) && isImported(changes, PATHS.consoleSite);
   if (isConsoleOld && changes.count === before && before > 0 && !changes.dryRun) reloadCaddy();
   if (!isNew) return;
-  if (!unitIs('enabled', 'caddy.service')) notes.push('Caddy does not start at boot: systemctl enable caddy');
+  if (!unitIs('enabled', 'caddy.service'))
+    notes.push('Caddy does not start at boot. To change that: systemctl enable caddy');
   if (changes.dryRun || (await waitFor(async () => (await siteAnswers(domain)) || undefined, SITE_SECONDS, LOOK_MS)))
     return;
   notes.push(
-    `nobody answers on https://${domain}/ yet: the name has to point to this machine, and ports 80 and 443 have to be open. Then look with: agent3 doctor`,
+    `https://${domain}/ does not answer yet: the name must point to this machine, and ports 80 and 443 must be open. To check: agent3 doctor`,
   );
 }
 
-/** Whether Caddy has to take the site of the console. Where another program has the port, a note says so. */
+/** Returns true when Caddy must serve the console. Adds a note when another program uses the port. */
 async function isConsoleNew({ changes, input, notes }: Situation): Promise<boolean> {
   if (!hasConsoleSite(input) || isImported(changes, PATHS.consoleSite)) return false;
   if (!input.console?.endsWith(`:${CONSOLE_PORT}`) || (await portFault('0.0.0.0', CONSOLE_PORT)) === undefined)
     return true;
   notes.push(
-    `port ${CONSOLE_PORT} is taken by another program, so nobody serves the console. Free it, then: agent3 install. Or: agent3 install --console-domain NAME`,
+    `another program uses port ${CONSOLE_PORT}, so the console is not served. Free the port, then run: agent3 install. Or: agent3 install --console-domain NAME`,
   );
   return false;
 }

@@ -11,13 +11,13 @@ import { installedBinary, type Manifest, readManifest } from './installed.ts';
 import { PATHS, SERVICE } from './layout.ts';
 import { InstallFault, readText } from './machine.ts';
 
-/** The installed service, as systemd and the agent itself tell of it. */
+/** The state of the installed service, from systemd and the agent. */
 export interface Service extends ServiceState, FleetStatus {
-  /** Commands, and processes they left, that it looks after. */
+  /** Number of commands, with left-over processes. */
   readonly commands: number;
-  /** Its owner has frozen the server. */
+  /** Whether the server is frozen. */
   readonly isFrozen: boolean;
-  /** How many of them a restart would end. */
+  /** Number of commands that a restart would end. */
   readonly waitedFor: number;
 }
 
@@ -26,11 +26,11 @@ export function serviceState(): Service {
   const state = readService(SERVICE);
   const { outliving, ...status } = parseServiceStatus(state.statusText);
   const { commands, isFrozen } = status;
-  // What is frozen does not end: a restart waits for none of it.
+  // Frozen commands do not end, so a restart does not wait for them.
   return { ...state, ...status, waitedFor: isFrozen ? 0 : commands - outliving };
 }
 
-/** Whether the agent that runs was started from an executable that has been replaced since, say by a package. */
+/** Returns true when the running agent was started from an executable that was replaced, for example by a package. */
 export function runsOldExecutable({ pid }: ServiceState): boolean {
   try {
     return readlinkSync(`/proc/${pid}/exe`).endsWith(' (deleted)');
@@ -40,20 +40,20 @@ export function runsOldExecutable({ pid }: ServiceState): boolean {
   }
 }
 
-/** The version of the agent that answers on `origin`, or undefined when none does. */
+/** Returns the version of the agent that answers at `origin`; undefined when none does. */
 export async function versionOn(origin: string): Promise<string | undefined> {
   const health = await askHealth(origin);
   return 'version' in health ? health.version : undefined;
 }
 
-/** Why the service does not run: its last words in the journal, when it failed, and systemd's own. */
+/** Describes why the service does not run: its state in systemd, and its last log lines when it failed. */
 export function whyNot(): string {
   const { InvocationID: id, ...shown } = unitProperties(
     SERVICE,
     ...(['ActiveState', 'SubState', 'Result', 'ExecMainStatus', 'InvocationID'] as const),
   );
   runCommand(['journalctl', '--sync']);
-  // Of its last start alone, and what its own processes said.
+  // Only from its last start, and from its own processes.
   const said = runCommand(['journalctl', '--quiet', '-o', 'cat', '-n', '10', `_SYSTEMD_INVOCATION_ID=${id}`]);
   const state = Object.entries(shown).map(([name, value]) => `${name}=${value}`);
   return [state.join(' '), ...lastLogLines(shown.Result, said.stdout)].join('\n');
@@ -61,7 +61,7 @@ export function whyNot(): string {
 
 const LAST_LINES = 3;
 
-/** The last lines of what a service said, each once; none where it was stopped, which takes no reason. */
+/** Returns the last log lines of a service, each once; none when it was stopped normally. */
 export function lastLogLines(result: string, text: string): string[] {
   if (result === 'success') return [];
   const lines = text.split('\n').filter((line) => line !== '');
@@ -71,28 +71,28 @@ export function lastLogLines(result: string, text: string): string[] {
 /** What is installed on a machine. */
 export interface Installed {
   readonly binary: string;
-  /** What the executable prints of its version; null where it cannot be run. */
+  /** The version of the executable; null when it cannot be run. */
   readonly version: string | null;
   readonly user: string;
   readonly url: string;
   readonly watchdog: Manifest['watchdog'];
   readonly domain: string | null;
-  /** The URL of the owner's console, and how many passkeys are pinned; null: left out. */
+  /** The URL of the owner's console, and the number of pinned passkeys; null without a console. */
   readonly console: { readonly url: string; readonly passkeys: number } | null;
-  /** Null for what is staged into a directory. */
+  /** Null for an image. */
   readonly service: {
     readonly active: boolean;
     readonly starts_at_boot: boolean;
     readonly commands: number;
     readonly frozen: boolean;
-    /** The version that answers on the URL; null where none does. */
+    /** The version that answers at the URL; null when none does. */
     readonly answers: string | null;
-    /** Its connections to a fleet; missing without one. */
+    /** Its connections in a fleet; missing without one. */
     readonly fleet?: string;
   } | null;
 }
 
-/** Looks at what is installed below `root`; undefined where nothing is. Throws `InstallFault` where only root can look. */
+/** Describes what is installed below `root`; undefined when nothing is. Throws `InstallFault` when only root may read it. */
 export async function lookAtInstalled(root: string): Promise<Installed | undefined> {
   const manifest = readManifest(below(root, PATHS.manifest));
   if (manifest === undefined) return undefined;
@@ -127,7 +127,7 @@ async function lookAtService(origin: string): Promise<Installed['service']> {
   return { active: isActive, starts_at_boot: isEnabled, commands, frozen, answers, ...(fleet && { fleet }) };
 }
 
-/** The same in a few lines. */
+/** Formats the same in a few lines. */
 export function describeInstalled({
   binary,
   version,
@@ -149,6 +149,6 @@ export function describeInstalled({
     `user       ${user}`,
     `watchdog   ${watchdog}`,
     ...(domain === null ? [] : [`domain     ${domain}`]),
-    `console    ${console === null ? 'none' : `${console.url}, passkeys: ${console.passkeys} (agent3 console link pins one)`}`,
+    `console    ${console === null ? 'none' : `${console.url}, passkeys: ${console.passkeys} (to add one: agent3 console link)`}`,
   ].join('\n');
 }

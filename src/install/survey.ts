@@ -28,31 +28,31 @@ import { type Original, readOriginal } from './original.ts';
 import type { PlanInput } from './plan.ts';
 import { serviceState } from './service.ts';
 
-/** What the owner asked of the installer. Undefined: as it is, or the default. */
+/** What the owner asked of the installer. Undefined: unchanged, or the default. */
 export interface InstallOptions extends ConsoleOptions {
   readonly user?: string | undefined;
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly token?: string | undefined;
-  /** `false`: no domain any more. */
+  /** `false` removes the domain. */
   readonly domain?: string | false | undefined;
-  /** Undefined: as it is, or with one. */
+  /** Undefined: unchanged, or with a watchdog. */
   readonly watchdog?: boolean | undefined;
-  /** Whether every command of an agent with a user of its own reads the logs. Undefined: as it is, or not. */
+  /** Whether all commands of an agent with its own user may read the logs. Undefined: unchanged, or not. */
   readonly lookLogs?: boolean | undefined;
   readonly start: boolean;
   readonly dryRun: boolean;
-  /** `/`, or the directory to stage into. */
+  /** `/`, or the directory of an image. */
   readonly root: string;
   readonly binary: string;
-  /** The files in `/usr` and `/etc/logrotate.d` come from a package; only the rest is set up. */
+  /** Whether a package brings the files in `/usr` and `/etc/logrotate.d`, so that only the rest is set up. */
   readonly packaged: boolean;
 }
 
-/** As Debian's package of Caddy makes it. */
+/** As in Debian's package of Caddy. */
 const CADDY_GROUP = 'caddy';
 
-/** The copy of the executable, and some more. */
+/** Space for the copy of the executable, and some more. */
 const SPACE_MARGIN_BYTES = 32 * 1_048_576;
 
 /** Everything that is known before the first change. */
@@ -66,25 +66,25 @@ export interface Situation {
   readonly isNewKey: boolean;
   readonly input: PlanInput;
   readonly notes: string[];
-  /** The owner has switched the installed agent off for good. */
+  /** Whether the owner has disabled the installed agent. */
   readonly isOff: boolean;
   readonly print: (line: string) => void;
 }
 
-/** Whether the files go into a directory, for an image, and not onto this machine. */
+/** Whether the files go into an image instead of this machine. */
 export function isStaged({ root }: InstallOptions): boolean {
   return root !== '/';
 }
 
-/** Throws `InstallFault` for a machine that the service cannot be set up on. */
+/** Throws `InstallFault` for a machine on which the service cannot be installed. */
 export function requireMachine(options: InstallOptions): void {
   if (isStaged(options)) return;
   if (process.geteuid?.() !== 0 && !options.dryRun) {
-    throw new InstallFault('the installer has to run as root: sudo agent3 install. To see what it would do: --dry-run');
+    throw new InstallFault('the installer must run as root: sudo agent3 install. To see what it would do: --dry-run');
   }
   if (!hasSystemd() && !options.dryRun) {
     throw new InstallFault(
-      'systemd does not run this machine, and the service needs it. Without it: AGENT3_API_TOKEN=… agent3 serve, kept alive by what runs this machine; --root DIR stages the files',
+      'the service needs systemd, which does not run this machine. Without systemd, run AGENT3_API_TOKEN=… agent3 serve under another supervisor. To build an image: --root DIR',
     );
   }
   for (const name of ['domain', 'consoleDomain'] as const) {
@@ -93,7 +93,7 @@ export function requireMachine(options: InstallOptions): void {
   }
 }
 
-/** Looks at the machine; changes nothing. Throws `InstallFault` for what cannot be taken over. */
+/** Surveys the machine without changes. Throws `InstallFault` when something cannot be taken over. */
 export function survey(options: InstallOptions, print: (line: string) => void): Situation {
   const changes = new Changes(options.root, options.dryRun, print);
   const manifest = readManifest(changes.at(PATHS.manifest));
@@ -107,9 +107,9 @@ export function survey(options: InstallOptions, print: (line: string) => void): 
   const text = changeSettings(there ?? settingsExample, {
     ...wanted(options, original, there === undefined, token),
     ...wantedUrl(options, manifest, known['AGENT3_PUBLIC_URL']),
-    // Made once: another key would not fit the record that is there.
+    // Made once: another key would not match the existing record.
     ...(isNewKey && { AGENT3_AUDIT_KEY: newToken() }),
-    // In an image, every machine that is made from it would have the same key.
+    // A key in an image would be the same for every machine made from it.
     ...(!known['AGENT3_GRANT_KEY'] && !isStaged(options) && { AGENT3_GRANT_KEY: newToken() }),
     ...(!known['AGENT3_PUSH_KEY'] && !isStaged(options) && { AGENT3_PUSH_KEY: newToken() }),
   });
@@ -134,7 +134,7 @@ export function survey(options: InstallOptions, print: (line: string) => void): 
   const notes: string[] = [];
   if (addressOf(values).isOpen && input.domain === null) {
     notes.push(
-      `it is open to the network without encryption (AGENT3_HOST is ${values['AGENT3_HOST']}): the token can be read on its way. Better: --host 127.0.0.1 and --domain NAME`,
+      `the agent is open to the network without encryption (AGENT3_HOST is ${values['AGENT3_HOST']}), so others can read the token. Better: --host 127.0.0.1 and --domain NAME`,
     );
   }
   const isOff = manifest !== undefined && !isStaged(options) && serviceState().isSwitchedOff;
@@ -153,23 +153,23 @@ export function survey(options: InstallOptions, print: (line: string) => void): 
   };
 }
 
-/** Only where its owner asked for it, and for the user that it was asked for. Throws `InstallFault` for root. */
+/** Returns the log groups, only if the owner asked for them, for that user. Throws `InstallFault` for root. */
 function looksAtLogs({ lookLogs }: InstallOptions, manifest: Manifest | undefined, user: string): boolean {
   if (user !== 'root') return lookLogs ?? (manifest?.user === user && manifest.lookLogs !== undefined);
   if (lookLogs !== true) return false;
   throw new InstallFault(
-    '--look-logs is for an agent with a user of its own: root, and its readonly commands, read the logs',
+    '--look-logs is for an agent with its own user. An agent that runs as root can read the logs already',
   );
 }
 
-/** A timer, which leaves no process sleeping between the checks; cron where systemd runs no timers. */
+/** A timer, which needs no process between checks; cron where systemd has no timers. */
 function watchdogOf(options: InstallOptions, manifest: Manifest | undefined): Manifest['watchdog'] {
   const isWanted = options.watchdog ?? manifest?.watchdog !== 'none';
   if (!isWanted) return 'none';
   return isStaged(options) || !hasSystemd() || unitIs('active', 'timers.target') ? 'timer' : 'cron';
 }
 
-/** The settings that this run has to change; all others stay as the owner has them. */
+/** Returns the settings that this run must change. All others stay as they are. */
 function wanted(
   options: InstallOptions,
   original: Original | undefined,
@@ -186,7 +186,7 @@ function wanted(
   };
 }
 
-/** The URL that clients sign in at: that of the domain, unless the owner has set another one. */
+/** Returns the URL at which clients sign in: that of the domain, unless the owner has set another one. */
 function wantedUrl(
   { domain }: InstallOptions,
   manifest: Manifest | undefined,
@@ -199,7 +199,7 @@ function wantedUrl(
   return before !== undefined && !known ? { AGENT3_PUBLIC_URL: before } : {};
 }
 
-/** Throws `InstallFault` when the disk or the port has no room. */
+/** Throws `InstallFault` when the disk is full or the port is in use. */
 export async function requireRoom({ options, settings, original }: Situation): Promise<void> {
   if (isStaged(options) || options.dryRun) return;
   const bytes = statSync(options.binary).size + SPACE_MARGIN_BYTES;
@@ -207,7 +207,7 @@ export async function requireRoom({ options, settings, original }: Situation): P
   requireSpace(PATHS.home, SPACE_MARGIN_BYTES);
   requireSpace(PATHS.configuration, 1_048_576);
   const { host, port } = addressOf(settings.values);
-  // The agent that is upgraded, or the original that is replaced, holds its port itself.
+  // The agent that is upgraded, or the original that is replaced, uses the port itself.
   const usual = addressOf(original === undefined ? parseEnvFile(readText(PATHS.settings) ?? '') : {}).port;
   const isOwn = serviceState().isActive && (original?.port ?? usual) === port;
   if (isOwn && options.host === undefined) return;
@@ -216,31 +216,31 @@ export async function requireRoom({ options, settings, original }: Situation): P
   if (fault === 'EADDRINUSE') {
     if (isOwn) return;
     throw new InstallFault(
-      `port ${port} on ${host} is taken by another program (ss -ltnp shows it); choose another one with --port. Nothing was changed`,
+      `another program uses port ${port} on ${host} (ss -ltnp shows it). Choose another port with --port. Nothing was changed`,
     );
   }
   throw new InstallFault(
-    `${host} is no address of this machine (${fault}); --host takes one, such as 127.0.0.1 or 0.0.0.0. Nothing was changed`,
+    `${host} is not an address of this machine (${fault}). Give --host one, such as 127.0.0.1 or 0.0.0.0. Nothing was changed`,
   );
 }
 
-/** A user by its name, also where its number was given. Throws `InstallFault` for a number that nobody has. */
+/** Returns the name of a user, also for a number. Throws `InstallFault` for an unknown one. */
 function userNamed(given: string | undefined): string | undefined {
   if (given === undefined || !/^\d*$/.test(given)) return given;
   const name = entryOf('passwd', given)?.[0];
-  if (given === '' || !name) throw new InstallFault(`there is no user ${JSON.stringify(given)}; --user takes a name`);
+  if (given === '' || !name) throw new InstallFault(`there is no user ${JSON.stringify(given)}. Give --user a name`);
   return name;
 }
 
 const MAX_TOKEN_CHARS = 512;
 
-/** What the owner of the original has added to its unit: it would hold for the new one as well. */
+/** Returns the drop-ins of the original's unit, which would also apply to the new one. */
 export function dropInsOf(changes: Changes): string[] {
   const names = namesIn(changes.at(PATHS.dropIns));
   return names.filter((name) => name.endsWith('.conf')).map((name) => `${PATHS.dropIns}/${name}`);
 }
 
-/** The agent that this one takes the place of, with what its owner has added to its unit. */
+/** Returns the agent that is replaced, with the drop-ins of its unit. */
 function originalOf(changes: Changes): Original | undefined {
   const unit = readText(changes.at(PATHS.unit));
   if (unit === undefined) return undefined;
@@ -248,7 +248,7 @@ function originalOf(changes: Changes): Original | undefined {
   return readOriginal([unit, ...more].join('\n'), (path) => readFile(changes.at(path)));
 }
 
-/** Whose commands keep what they could do; undefined where there is no such user, as with one that systemd makes. */
+/** Returns the user of the original; undefined when it does not exist, as for a dynamic user of systemd. */
 function userOf(original: Original | undefined, options: InstallOptions): string | undefined {
   const user = userNamed(original?.user);
   return user !== undefined && (user === 'root' || isStaged(options) || userExists(user)) ? user : undefined;
@@ -259,7 +259,7 @@ function requireToken(token: string, origin: string): void {
   const fault = tokenFault(token);
   if (fault === undefined) return;
   throw new InstallFault(
-    `the token ${origin} cannot be used: ${fault}. Agent3 takes 16 to 512 letters, digits and signs of ASCII without spaces. Make one with agent3 token new, give it with --token, and enter it in your client`,
+    `the token ${origin} cannot be used: ${fault}. A token has 16 to 512 printable ASCII characters without spaces. Make one with agent3 token new, give it with --token, and enter it in your client`,
   );
 }
 
