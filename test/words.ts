@@ -49,7 +49,19 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'access',
   'cli',
   'client',
+  'connect',
+  'http',
   'install',
+  'mcp',
+  'server',
+  'settings',
+];
+
+/** The first words of the summaries of commands: imperative verbs. */
+export const FIRST_WORDS: readonly string[] = [
+  ...['Approve', 'Check', 'Connect', 'Copy', 'Create', 'Deny', 'End', 'Explain', 'Find', 'Install', 'Invite', 'Join'],
+  ...['Leave', 'Link', 'List', 'Make', 'Manage', 'Obey', 'Pause', 'Print', 'Remove', 'Replace', 'Restart', 'Resume'],
+  ...['Run', 'Search', 'Send', 'Serve', 'Set', 'Show', 'Stop', 'Try'],
 ];
 
 /** What is wrong in the prose of a document, a line each: long lines, long sentences, phrases to avoid. */

@@ -24,7 +24,7 @@ export class Strangers {
     this.#counts[what] = (this.#counts[what] ?? 0) + 1;
   }
 
-  /** Returns the counts since the last time; undefined when there are none. */
+  /** Returns the counts since the last time; undefined without any. */
   take(): Readonly<Record<string, number>> | undefined {
     const counts = this.#counts;
     this.#counts = {};

@@ -67,16 +67,16 @@ export function readState(directory: string, key: GrantKey, { id, grant }: Grant
 /** Writes and syncs a state, atomically. Throws the system's error. */
 export function writeState(directory: string, key: GrantKey, { id, grant }: GrantRecord, state: GrantState): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const beside = join(directory, `${id}.new`);
-  rmSync(beside, { force: true });
-  const fd = openSync(beside, 'wx', 0o600);
+  const temporary = join(directory, `${id}.new`);
+  rmSync(temporary, { force: true });
+  const fd = openSync(temporary, 'wx', 0o600);
   try {
     writeSync(fd, JSON.stringify({ version: 1, state, mac: key.mac('state', grant.seal, state) }));
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  renameSync(beside, pathOf(directory, id));
+  renameSync(temporary, pathOf(directory, id));
   syncDirectory(directory);
 }
 
@@ -99,10 +99,13 @@ const tryFileSchema = Type.Object({ last: trySchema, mac: Type.String() });
 /** Writes a wrong try. Their number is limited, because the code becomes void. Throws the system's error. */
 export function noteTry(directory: string, key: GrantKey, { id, grant }: GrantRecord, last: CodeTry): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const beside = join(directory, `${id}.new`);
-  rmSync(beside, { force: true });
-  writeFileSync(beside, JSON.stringify({ last, mac: key.mac('try', grant.seal, last) }), { flag: 'wx', mode: 0o600 });
-  renameSync(beside, join(directory, `${id}.try`));
+  const temporary = join(directory, `${id}.new`);
+  rmSync(temporary, { force: true });
+  writeFileSync(temporary, JSON.stringify({ last, mac: key.mac('try', grant.seal, last) }), {
+    flag: 'wx',
+    mode: 0o600,
+  });
+  renameSync(temporary, join(directory, `${id}.try`));
 }
 
 /** Reads the last wrong try; undefined without one. Throws the system's error for a file that cannot be read. */

@@ -52,7 +52,7 @@ const HEAD = `# The owner's console: the key that agent and console share, and i
 
 /**
  * Returns `there`, the text of its settings, with what is missing. A URL other than `before`, the installer's own, is the
- * owner's, and stays unless the owner `asked` for another. Without `key`, there is none.
+ * owner's, and stays unless the owner `asked` for another. Without `key`, the result has no URL.
  */
 export function consoleSettings(
   there: string | undefined,

@@ -204,7 +204,7 @@ class ProgressReport implements Disposable {
       seconds++;
       await send({ progress: seconds, message: `running for ${seconds} s, ${outputBytes()} bytes of output so far` });
     };
-    // A client that is gone, or output that was removed, ends the reports; the command goes on all the same.
+    // A client that is gone, or output that was removed, ends the reports; the command continues.
     this.#timer = setInterval(() => void report().catch(() => this[Symbol.dispose]()), INTERVAL_MS);
   }
 

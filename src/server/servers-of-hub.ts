@@ -13,7 +13,7 @@ export function openServersView(hub: Hub, { passkeysFile }: Config, isService: b
     name: () => hub.hubName,
     servers: () => hub.servers(),
     changeOfKeys: () => changeOf(hub, pinned()),
-    ask: (key, args, patience) => hub.askServer(key, 'console', args, patience),
+    ask: (key, args, limits) => hub.askServer(key, 'console', args, limits),
   });
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { MANUAL_PAGES } from '../../ops/manual.ts';
 import { COMMANDS, define } from '../../src/cli/program.ts';
+import { FIRST_WORDS } from '../words.ts';
 
 const ROOT = join(import.meta.dir, '../..');
 
@@ -75,9 +76,18 @@ describe('the manual pages', () => {
   });
 });
 
-test.each(leaves)('agent3 %s has a summary of its own, or that of the table', (name, command) => {
-  const summary = command.description() || COMMANDS.find((entry) => entry.name === name)?.summary;
+const summaries = [
+  ...leaves.map(([name, command]) => [name, command.description() || summaryOf(name)] as const),
+  ...COMMANDS.map(({ name, summary }) => [name, summary] as const),
+];
+
+function summaryOf(name: string): string {
+  return COMMANDS.find((entry) => entry.name === name)?.summary ?? '';
+}
+
+test.each(summaries)('the summary of agent3 %s is one sentence that begins with a verb', (_, summary) => {
   expect(summary).toMatch(/^[A-Z][^.]+$/);
+  expect(FIRST_WORDS).toContain(/^[A-Za-z]+/.exec(summary)?.[0] ?? '');
 });
 
 const tables = [

@@ -31,7 +31,9 @@ describe.skipIf(process.geteuid?.() !== 0)('on a disk that a command has filled'
   test('systemd holds the commands, and it is said that the agent does not know', async () => {
     const result = await freeze();
     expect([held, result.withoutSystemd]).toEqual([1, undefined]);
-    expect(describeUnwritten(result)).toMatch(/^systemd holds what runs, but .*frozen cannot be written: .*ENOSPC/);
+    expect(describeUnwritten(result)).toMatch(
+      /^systemd has frozen what runs, but .*frozen cannot be written: .*ENOSPC/,
+    );
     expect(readFreezes(decisions)).toEqual([]);
     rmSync(`${decisions}/full`);
     expect(describeUnwritten(await freeze())).toBeUndefined();
@@ -42,6 +44,6 @@ describe.skipIf(process.geteuid?.() !== 0)('on a disk that a command has filled'
     await expect(freeze('systemctl freeze failed')).rejects.toThrow(/\(ENOSPC\); systemctl freeze failed/);
     expect(held).toBe(1);
     const place = { decisions, by: 'Anna', origin: undefined };
-    await expect(freezeServer(place, 'x')).rejects.toThrow(/\(ENOSPC\); the agent is no service/);
+    await expect(freezeServer(place, 'x')).rejects.toThrow(/\(ENOSPC\); the agent is not a systemd service/);
   });
 });

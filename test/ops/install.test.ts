@@ -334,7 +334,7 @@ describe('agent3 install', () => {
     async () => {
       const { code, stderr, stdout } = await agent3(['install']);
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-      expect(stderr).toContain('systemd does not run this machine');
+      expect(stderr).toContain('needs systemd, which does not run this machine');
       expect(stderr).toContain('--root DIR');
     },
   );

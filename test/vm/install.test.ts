@@ -51,28 +51,28 @@ describeVm('the installer', () => {
 
   test('refuses what it cannot do, and leaves nothing behind', async () => {
     const refusals: readonly [script: string, told: string][] = [
-      ['setpriv --reuid=65534 --regid=65534 --clear-groups /opt/bundle/ops/install', 'has to run as root'],
+      ['setpriv --reuid=65534 --regid=65534 --clear-groups /opt/bundle/ops/install', 'must run as root'],
       ['/opt/bundle/ops/install --user nobody-at-all', 'there is no user nobody-at-all'],
       ['/opt/bundle/ops/install --token short', 'the token given cannot be used'],
-      ['/opt/bundle/ops/install --domain "no name"', 'is no host name'],
-      ['/opt/bundle/ops/install --host 203.0.113.1', '203.0.113.1 is no address of this machine'],
+      ['/opt/bundle/ops/install --domain "no name"', 'is not a host name'],
+      ['/opt/bundle/ops/install --host 203.0.113.1', '203.0.113.1 is not an address of this machine'],
       ['/opt/bundle/ops/install --user 4711', 'there is no user "4711"'],
-      ['/opt/bundle/ops/install --binary /bin/ls', '/bin/ls is no Agent3'],
+      ['/opt/bundle/ops/install --binary /bin/ls', '/bin/ls is not an Agent3'],
       [
         'perl -MIO::Socket::INET -e \'$s=IO::Socket::INET->new(Listen=>1,LocalAddr=>"127.0.0.1:5000") or die; sleep 60\' & sleep 1; /opt/bundle/ops/install; code=$?; kill %1; exit $code',
-        'port 5000 on 127.0.0.1 is taken',
+        'another program uses port 5000 on 127.0.0.1',
       ],
       [
         'mkdir -p /etc/logrotate.d; echo "# mine" > /etc/logrotate.d/agent3; /opt/bundle/ops/install; code=$?; rm /etc/logrotate.d/agent3; exit $code',
-        'not written by Agent3, and in its place: /etc/logrotate.d/agent3',
+        'were not written by Agent3: /etc/logrotate.d/agent3',
       ],
       [
         'echo "#!/bin/sh" > /usr/local/bin/agent3; chmod 755 /usr/local/bin/agent3; /opt/bundle/ops/install; code=$?; rm /usr/local/bin/agent3; exit $code',
-        '/usr/local/bin/agent3 is there and is no Agent3',
+        '/usr/local/bin/agent3 exists and is not Agent3',
       ],
       [
         'mount -t tmpfs -o size=8M small /usr/local/bin; /opt/bundle/ops/install; code=$?; umount /usr/local/bin; exit $code',
-        'MiB free, and',
+        'MiB free, but',
       ],
     ];
     for (const [script, told] of refusals) {
@@ -246,9 +246,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
     await vm.sh('gpasswd -a agent3 adm; agent3 install --look-logs; agent3 uninstall');
     expect(await vm.sh('id -nG agent3')).toBe('agent3 adm\n');
     await vm.sh('gpasswd -d agent3 adm; /opt/bundle/ops/install');
-    expect((await vm.run('agent3 install --user root --look-logs')).stderr).toContain(
-      'for an agent with a user of its own',
-    );
+    expect((await vm.run('agent3 install --user root --look-logs')).stderr).toContain('for an agent with its own user');
   }, 240_000);
 
   test('leaves a user of somebody else alone who has the name of the one for reading', async () => {
@@ -275,7 +273,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
 
   test('without timers has the watchdog run from cron, and back', async () => {
     await vm.sh('systemctl stop timers.target');
-    expect(await vm.sh('agent3 install')).toContain('the watchdog runs from /etc/cron.d/agent3-watchdog');
+    expect(await vm.sh('agent3 install')).toContain('cron runs the watchdog (/etc/cron.d/agent3-watchdog)');
     const command = (await vm.sh("sed -n 's/.* root //p' /etc/cron.d/agent3-watchdog")).trim();
     expect(await vm.sh(`env -i PATH=/usr/bin:/bin ${command}; tail -n 1 /var/log/agent3/watchdog.log`)).toEndWith(
       ' - Agent3 running OK\n',

@@ -189,7 +189,7 @@ describeVm('an installed agent', () => {
 
   test('that its owner has switched off stays off, also through an upgrade', async () => {
     await vm.sh('systemctl disable --now agent3');
-    expect(await vm.sh('agent3 install --port 5000')).toContain('it was switched off, and stays so');
+    expect(await vm.sh('agent3 install --port 5000')).toContain('the service was disabled and stays disabled');
     expect((await vm.run('systemctl is-active agent3')).stdout).toBe('inactive\n');
     expect(await watchdog()).toContain(' - Agent3 is switched off');
     await vm.sh('systemctl enable --now agent3');
@@ -208,7 +208,7 @@ describeVm('an installed agent', () => {
   test('is upgraded without losing a session; a command that runs is waited for, background work goes on', async () => {
     const work = await begin('sleep 60; echo went on');
     const told = await vm.sh(`${inBackground('sleep 32; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
-    expect(told).toContain('wait up to 50 s for commands that run (1)');
+    expect(told).toContain('wait up to 50 s for running commands (1)');
     expect(told).toMatch(/^Agent3 was upgraded from \d+\.\d+\.\d+ to 9\.9\.9, and answers\.$/m);
     expect(JSON.parse(await vm.sh('cat /opt/answer'))).toMatchObject({ stdout: 'waited for\n', status: 'done' });
     expect(await vm.sh('curl -s http://127.0.0.1:5000/healthz')).toContain('"version":"9.9.9"');
