@@ -210,6 +210,7 @@ export class ServersView {
       more_waiting: told === undefined ? 0 : Math.max(0, told.counts.waiting - told.waiting.length),
       running: told?.running ?? [],
       more_running: told === undefined ? 0 : Math.max(0, told.counts.running - told.running.length),
+      ended: told?.ended ?? [],
       allowances: told?.allowances ?? [],
       // What a server refuses a question with is its own text.
       fault: isConnected && told === undefined ? (fault ?? '').slice(0, MOST_FAULT_CHARS) : null,
@@ -217,18 +218,19 @@ export class ServersView {
   }
 }
 
-/** The same in so many characters: what runs goes first, what waits last. */
+/** The same in so many characters: what has ended goes first, what waits last. */
 function fitted(server: ShownServer, chars: number): ShownServer {
-  let { waiting, running, allowances } = server;
+  let { waiting, running, ended, allowances } = server;
   const made = (): ShownServer => ({
     ...server,
-    ...{ waiting, running, allowances },
+    ...{ waiting, running, ended, allowances },
     more_waiting: server.more_waiting + server.waiting.length - waiting.length,
     more_running: server.more_running + server.running.length - running.length,
   });
   for (let one = made(); ; one = made()) {
     if (JSON.stringify(one).length <= chars) return one;
-    if (running.length > 0) running = running.slice(Math.ceil(running.length / 2));
+    if (ended.length > 0) ended = [];
+    else if (running.length > 0) running = running.slice(Math.ceil(running.length / 2));
     else if (allowances.length > 0) allowances = allowances.slice(0, allowances.length >> 1);
     else if (waiting.length > 0) waiting = waiting.slice(0, waiting.length >> 1);
     else return { ...one, labels: {} };

@@ -1,5 +1,5 @@
 import type { PasskeyList } from './order.ts';
-import type { RunningCommand, ShownAllowance, State, WaitingRequest } from './shown.ts';
+import type { EndedCommand, RunningCommand, ShownAllowance, State, WaitingRequest } from './shown.ts';
 
 /** What of a command of a server is shown among those of all servers. */
 export type ServersCommand = Pick<
@@ -26,6 +26,8 @@ export interface ShownServer {
   readonly more_waiting: number;
   readonly running: readonly ServersCommand[];
   readonly more_running: number;
+  /** The last few. */
+  readonly ended: readonly EndedCommand[];
   readonly allowances: readonly ShownAllowance[];
   /** Why nothing is known of what waits and runs there; null: it is known. An empty text: it was not asked yet. */
   readonly fault: string | null;

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { AgentError } from '../lib/errors.ts';
-import type { ShownAllowance, State, WaitingRequest } from './shown.ts';
+import type { EndedCommand, ShownAllowance, State, WaitingRequest } from './shown.ts';
 import type { ServersCommand } from './shown-servers.ts';
 
 /** How long a question to a server may take, and what takes it back. */
@@ -20,6 +20,7 @@ export interface Told {
   readonly aheadMs: number;
   readonly waiting: readonly WaitingRequest[];
   readonly running: readonly ServersCommand[];
+  readonly ended: readonly EndedCommand[];
   readonly allowances: readonly ShownAllowance[];
   readonly counts: { readonly waiting: number; readonly running: number };
 }
@@ -28,6 +29,8 @@ const WAIT_MS = 20_000;
 const PATIENCE_SECONDS = 30;
 /** A server on which something changes all the time is asked so often. */
 const REST_MS = 500;
+/** Of what has ended, so much is shown. */
+const MOST_ENDED = 3;
 /** A server sends fewer of each. */
 const MOST_ITEMS = 100;
 const [FIRST_RETRY_MS, LAST_RETRY_MS] = [1000, 15_000];
@@ -48,6 +51,10 @@ const runningSchema = Type.Object({
   ...{ session: UUID, token: text(), cmd: text(), started_at: moment, status: text(40) },
   ...{ stdout_bytes: count, stderr_bytes: count },
 });
+const endedSchema = Type.Object({
+  ...{ session: UUID, token: text(), cmd: text(), status: text(40), ended_at: moment, duration_ms: moment },
+  exit_code: Type.Union([Type.Integer(), Type.Null()]),
+});
 const allowanceSchema = Type.Object({
   ...{ id: UUID, token: text(), profile: text(), rule: count, words: text(), cwd: text(), until: moment },
   ...{ by: text(), uses: count },
@@ -64,6 +71,7 @@ const watchedSchema = Type.Object({
       frozen: Type.Union([Type.Null(), frozenSchema]),
       waiting: Type.Array(waitingSchema, { maxItems: MOST_ITEMS }),
       running: Type.Array(runningSchema, { maxItems: MOST_ITEMS }),
+      ended: Type.Array(endedSchema, { maxItems: MOST_ITEMS }),
       allowances: Type.Array(allowanceSchema, { maxItems: MOST_ITEMS }),
     }),
   ),
@@ -90,6 +98,10 @@ export function readTold(answer: unknown, now: number): { version: number; told:
       running: state.running.map((one) => ({
         ...picked(one, ['session', 'token', 'cmd', 'stdout_bytes', 'stderr_bytes', 'status']),
         started_at: one.started_at - aheadMs,
+      })),
+      ended: state.ended.slice(0, MOST_ENDED).map((one) => ({
+        ...picked(one, ['session', 'token', 'cmd', 'status', 'exit_code', 'duration_ms']),
+        ended_at: one.ended_at - aheadMs,
       })),
       allowances: state.allowances.map((one) => ({
         ...picked(one, ['id', 'token', 'profile', 'rule', 'words', 'cwd', 'by', 'uses']),

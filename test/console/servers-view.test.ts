@@ -11,7 +11,15 @@ const waiting = (session: string, more = {}) => ({
   ...{ cmd: 'rm x', chars: 900, kind: 'command', run: null, reason: 'rule 1' },
   ...more,
 });
-const state = (more = {}) => ({ now: 3000, frozen: null, waiting: [], running: [], allowances: [], ...more });
+const state = (more = {}) => ({
+  now: 3000,
+  frozen: null,
+  waiting: [],
+  running: [],
+  ended: [],
+  allowances: [],
+  ...more,
+});
 const idOf = (n: number): string => `${ID.slice(0, -4)}${String(n).padStart(4, '0')}`;
 
 test('what a server answers is read by its form alone, and its times by the clock of the hub', () => {

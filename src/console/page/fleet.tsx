@@ -94,6 +94,7 @@ function ServerCard({ server }: { server: ShownServer }) {
         <ServersRunning key={one.session} server={server} one={one} />
       ))}
       {more_running + more_waiting > 0 && <p class="muted">{words.fleet.more(more_running + more_waiting)}</p>}
+      <ServersEnded server={server} />
       <Control server={server} />
     </article>
   );
@@ -156,6 +157,57 @@ function Control({ server }: { server: ShownServer }) {
     </>
   );
 }
+
+/** What ended last on a server, with its output. */
+function ServersEnded({ server: { name, key, ended } }: { server: ShownServer }) {
+  const now = useNow();
+  const { views, time } = words;
+  if (ended.length === 0) return null;
+  return (
+    <details>
+      <summary>{views.ended}</summary>
+      {ended.map(({ session, cmd, status, exit_code, ended_at }) => {
+        const command = commandLine(cmd);
+        const isDone = status === 'done' && exit_code !== null;
+        return (
+          <div key={session} class="running">
+            <code class="command">{command}</code>
+            <p class="muted">
+              <span class={isDone && exit_code === 0 ? 'tag good' : 'tag bad'}>
+                {isDone ? views.exit(exit_code) : visibleLine(words.status[status] ?? status)}
+              </span>{' '}
+              {time.ago(describeSpan(Math.max(0, now - ended_at)))}
+            </p>
+            <OutputButton server={key} session={session} name={placed(visibleLine(name), command)} />
+          </div>
+        );
+      })}
+    </details>
+  );
+}
+
+function OutputButton({ server, session, name }: { server: string; session: string; name: string }) {
+  const [isShown, setShown] = useState(false);
+  const { views } = words;
+  return (
+    <>
+      {isShown && <ServerOutput server={server} session={session} name={name} sizes={FROM_START} />}
+      <div class="actions">
+        <button
+          type="button"
+          class="quiet"
+          aria-expanded={isShown}
+          aria-label={views.outputOf(name)}
+          onClick={() => setShown(!isShown)}
+        >
+          {isShown ? views.hide : views.output}
+        </button>
+      </div>
+    </>
+  );
+}
+
+const FROM_START = { stdout: 0, stderr: 0 };
 
 function ServersRunning({ server, one }: { server: ShownServer; one: ServersCommand }) {
   const { isBusy, fault, send } = useOrder();

@@ -148,7 +148,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
       RawServer.open(nats, 'liar', ({ args }) =>
         (args as { op: string }).op === 'request'
           ? { text: JSON.stringify(request), next: null }
-          : { version: 1, state: { now: Date.now(), frozen: null, waiting, running: [], allowances: [] } },
+          : { version: 1, state: { now: Date.now(), frozen: null, waiting, running: [], ended: [], allowances: [] } },
       ).catch(() => undefined),
     );
     await phone.shows('liar Request 9');
@@ -174,6 +174,10 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     await phone.tap('button[aria-label^="Stop web2: "]');
     await phone.tap('button[aria-label^="Stop web2: "][aria-label$=" now"]');
     await phone.showsNot('1 running');
+    await phone.tap('.servers details summary');
+    await phone.tap('.servers details button[aria-label="Output of web1: rm -f none; echo ran"]');
+    await phone.page.waitForFunction("document.querySelector('.servers details .output')?.innerText.trim() === 'ran'");
+    await phone.shot('fleet-ended');
   });
 
   test('freezes one server, all in one tap, and thaws each with a passkey', async () => {
