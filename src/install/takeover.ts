@@ -90,32 +90,30 @@ function removeLines(changes: Changes, jobs: readonly CronLine[]): string[] {
 
 function notesOf({ options, input, newToken }: Situation, original: Original, jobs: readonly CronLine[]): string[] {
   const { token, user } = original;
-  const notes = [`the agent that was here before is replaced, on its address and port; ${describeTokens()}`];
+  const notes = [`the agent from before is replaced, on the same address and port; ${describeTokens()}`];
   function describeTokens(): string {
-    if (options.token !== undefined) return 'its clients need the token that was given';
-    if (newToken === undefined) return `clients need the token in ${PATHS.settings}, which was there already`;
-    if (token === undefined) return 'no token of it was found: enter the new one in its clients';
+    if (options.token !== undefined) return 'its clients need the given token';
+    if (newToken === undefined) return `its clients need the token in ${PATHS.settings}, which already existed`;
+    if (token === undefined) return 'its token was not found: enter the new one in its clients';
     const others =
       token.others.length === 0
         ? ''
-        : `. Is it another one, of ${token.others.join(', ')}? Then: agent3 install --token -`;
-    return `its token (${token.from}) is taken over${others}`;
+        : `. If it is another one (${token.others.join(', ')}), run: agent3 install --token -`;
+    return `its token (${token.from}) stays valid${others}`;
   }
   if (input.user === 'root') {
-    notes.push(
-      'it ran as root, so this one does too, and its clients can do what they could. For less: agent3 install --user agent3',
-    );
+    notes.push('it ran as root, so the new agent does too. For fewer rights: agent3 install --user agent3');
   } else if (user !== input.user) {
     notes.push(
-      `it ran as ${user ?? 'a user of systemd'}, and this one runs as ${input.user}: its clients can do what that user can`,
+      `it ran as ${user ?? 'a user of systemd'}, but the new agent runs as ${input.user}: clients can do what that user can`,
     );
   }
   for (const { of, line } of jobs) {
     notes.push(
-      `taken out of ${'user' in of ? `the crontab of ${of.user}` : of.file}, since it would start it again: ${line.trim()}`,
+      `taken out of ${'user' in of ? `the crontab of ${of.user}` : of.file}, because it would start the old agent again: ${line.trim()}`,
     );
   }
-  notes.push(`what it was set up with is kept in ${PATHS.saved}. The way back: sh ${RESTORE}`);
+  notes.push(`its files are kept in ${PATHS.saved}. To go back to it: sh ${RESTORE}`);
   return notes;
 }
 

@@ -34,13 +34,13 @@ export interface UninstallOptions {
 /** Removes the service; settings, sessions and logs stay unless `purge`. Returns how many changes were made. */
 export function uninstall({ purge, dryRun, root }: UninstallOptions, print: (line: string) => void): number {
   if (root === '/' && process.geteuid?.() !== 0 && !dryRun) {
-    throw new InstallFault('the installer has to run as root: sudo agent3 uninstall');
+    throw new InstallFault('the installer must run as root: sudo agent3 uninstall');
   }
   if (root === '/' && !dryRun) takeLock();
   const changes = new Changes(root, dryRun, print);
   const manifest = readManifest(changes.at(PATHS.manifest));
   if (manifest?.packaged === true && purge) {
-    throw new InstallFault('this Agent3 came as a package: apt-get purge agent3');
+    throw new InstallFault('this Agent3 was installed as a package. To remove it: apt-get purge agent3');
   }
   // A unit that no manifest knows is that of the agent before, which its owner has brought back.
   const isOther = manifest === undefined && existsSync(changes.at(PATHS.unit));
@@ -105,6 +105,6 @@ function purgeConfiguration(changes: Changes, print: (line: string) => void): vo
   for (const name of names) if (name !== saved) changes.removeTree(`${PATHS.configuration}/${name}`);
   changes.removeEmptyDirectory(PATHS.configuration);
   if (!names.includes(saved)) return;
-  const what = 'what the agent before was set up with, and the way back to it';
-  print(`kept: ${PATHS.saved}, ${what}; when you need neither: rm -r ${PATHS.saved}`);
+  const what = 'the files of the agent from before, and the script to go back to it';
+  print(`kept: ${PATHS.saved} (${what}). If you do not need it: rm -r ${PATHS.saved}`);
 }

@@ -18,7 +18,7 @@ export function makeUsers(situation: Situation): string[] | undefined {
   if (isStaged(options)) return input.lookLogs ? [...input.logGroups] : undefined;
   if (user === 'root') makeLookUser(situation);
   else if (!userExists(user)) {
-    if (user !== DEFAULT_USER) throw new InstallFault(`there is no user ${user}; make it first, or leave --user out`);
+    if (user !== DEFAULT_USER) throw new InstallFault(`there is no user ${user}. Make it first, or leave out --user`);
     addUser(changes, user, PATHS.home, ['--user-group']);
   }
   if (hasConsole(input)) makeConsoleUser(changes, user);
@@ -29,7 +29,7 @@ export function makeUsers(situation: Situation): string[] | undefined {
   for (const group of missing) join(changes, user, group);
   if (missing.length > 0)
     notes.push(
-      `every command of the agent now reads the logs of this machine, whatever its profile: ${user} is in the groups ${input.logGroups.join(', ')}. To end that: agent3 install --no-look-logs`,
+      `every command of the agent can now read the logs of this machine, with any profile: ${user} is in the groups ${input.logGroups.join(', ')}. To end that: agent3 install --no-look-logs`,
     );
   if (input.logGroups.length === 0) notes.push(`this machine has none of the groups ${LOG_GROUPS.join(', ')}`);
   return [...(isSame ? (manifest?.lookLogs ?? []) : []), ...missing];
@@ -42,11 +42,11 @@ export function leaveLogGroups(changes: Changes, manifest: Manifest | undefined,
   const left = lookLogs.filter((group) => isMember(user, group));
   for (const group of left)
     changes.command(['gpasswd', '-d', user, group], () => runCommand(['gpasswd', '-a', user, group]));
-  if (left.length > 0) notes.push(`commands of ${user} read the logs of this machine no more`);
+  if (left.length > 0) notes.push(`commands of ${user} can no longer read the logs of this machine`);
 }
 
 /** For an agent of before, whose sandboxes were root's. */
-const LOOKS_NOW = `readonly commands now run as the user ${LOOK_USER}, and read no more what root alone may read; a profile with user = "root" does it as before`;
+const LOOKS_NOW = `readonly commands now run as the user ${LOOK_USER}, so they can no longer read files that only root may read. To allow that again: a profile with user = "root"`;
 
 function makeLookUser({ changes, input, manifest, notes }: Situation): void {
   if (!userExists(LOOK_USER)) {
@@ -57,7 +57,7 @@ function makeLookUser({ changes, input, manifest, notes }: Situation): void {
   }
   if (!isOurs(LOOK_USER)) {
     notes.push(
-      `there is a user ${LOOK_USER} that Agent3 did not make; readonly commands run as it. To have one made: rename that one, then agent3 install`,
+      `the user ${LOOK_USER} was not made by Agent3, but readonly commands run as it. To get a new one: rename that user, then run: agent3 install`,
     );
     return;
   }
@@ -70,7 +70,7 @@ function makeConsoleUser(changes: Changes, agent: string): void {
     addUser(changes, CONSOLE_USER, PATHS.console, ['--user-group', '--comment', 'Agent3 console']);
   } else if (agent === CONSOLE_USER || !isOurs(CONSOLE_USER)) {
     throw new InstallFault(
-      `there is a user ${CONSOLE_USER} that is not the console's; rename that one, or leave the console out: agent3 install --no-console`,
+      `the user ${CONSOLE_USER} exists and was not made by Agent3. Rename it, or leave out the console: agent3 install --no-console`,
     );
   }
 }
@@ -92,7 +92,7 @@ export function removeUsers(changes: Changes, print: (line: string) => void): vo
   if (ours.length === 0) return;
   const names = ours.map((name, index) => `${name} (${ids[index]})`).join(', ');
   const find = `find / -xdev ${ids.map((id) => `-uid ${id}`).join(' -o ')}`;
-  print(`files that commands have made elsewhere keep the number of their user, which is gone: ${names}. ${find}`);
+  print(`files that commands made elsewhere still have the number of the removed user: ${names}. ${find}`);
 }
 
 function isOurs(name: string): boolean {

@@ -258,10 +258,10 @@ describe('agent3 install --root', () => {
     put('opt/a/.env', "GPT_KEY='the-token-$of`the\"old' # mine\n");
     const { stdout, code } = await agent3(['install', '--root', root.path]);
     expect(code).toBe(0);
-    expect(stdout).toContain('its token (GPT_KEY) is taken over');
-    expect(stdout).toContain('For less: agent3 install --user agent3');
-    expect(stdout).toContain('The way back: sh /etc/agent3/original/restore');
-    expect(stdout).not.toContain('no token of it');
+    expect(stdout).toContain('its token (GPT_KEY) stays valid');
+    expect(stdout).toContain('For fewer rights: agent3 install --user agent3');
+    expect(stdout).toContain('To go back to it: sh /etc/agent3/original/restore');
+    expect(stdout).not.toContain('its token was not found');
     const settings = readFileSync(root.join('etc/agent3/agent3.env'), 'utf8');
     expect(settings).toContain(`\nAGENT3_API_TOKEN='the-token-$of\`the"old'\n`);
     expect(settings).toContain('\nAGENT3_PORT=5050\n');

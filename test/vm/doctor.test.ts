@@ -153,7 +153,7 @@ describeVm('agent3 doctor', () => {
     const first = await reportAfter();
     const report = first.includes('Agent3 not running') ? first : await reportAfter();
     expect(report).toMatch(
-      /^✓ watchdog .*minutes ago, found: Agent3 not running\. .*the next is due within 5 minutes$/m,
+      /^✓ watchdog .*minutes ago, found: Agent3 not running\. .*The next is due within 5 minutes$/m,
     );
   }, 60_000);
 });

@@ -44,7 +44,7 @@ describeVm('HTTPS through Caddy', () => {
     await vm.sh(url);
     await vm.sh("sed -i '/^AGENT3_PUBLIC_URL=/d; /^AGENT3_GRANT_KEY=/d' /etc/agent3/agent3.env; agent3 install");
     await vm.sh(url);
-    expect(await vm.sh('agent3 doctor || true')).toMatch(/^✓ sign-in .*: not for chats$/m);
+    expect(await vm.sh('agent3 doctor || true')).toMatch(/^✓ sign-in .*, so chats cannot sign in$/m);
     const events = await vm.sh(
       String.raw`agent3 connect --client other --profile full --json --yes > /opt/events &
 for _ in $(seq 50); do grep -q code_expires /opt/events && break; sleep 0.2; done
@@ -93,7 +93,7 @@ link=$(curl -s --cacert ${CA} -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") http
 curl -sf --cacert ${CA} -T /opt/large "$link"; cmp /opt/large /var/lib/agent3/sessions/large; rm /var/lib/agent3/sessions/large`;
     expect(await vm.sh(put)).toContain('"bytes":5000000');
     expect(await vm.sh('agent3 doctor || true')).toMatch(
-      /^✓ transfer +a file of 3 MiB passes by https:\/\/agent3.localhost$/m,
+      /^✓ transfer +a file of 3 MiB was transferred by https:\/\/agent3.localhost$/m,
     );
     expect(await vm.sh('ls -A /var/lib/agent3/sessions')).not.toContain('.doctor');
   }, 60_000);

@@ -237,10 +237,10 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
   test('lets all commands read the logs with --look-logs only, and takes that away again', async () => {
     const reads = 'journalctl -n 1 -q --no-pager > /dev/null 2>&1 && echo reads || echo closed';
     expect(await shellIn(vm, reads)).toBe('closed\n');
-    expect(await vm.sh('agent3 install --look-logs')).toContain('every command of the agent now reads the logs');
+    expect(await vm.sh('agent3 install --look-logs')).toContain('every command of the agent can now read the logs');
     expect(await shellIn(vm, reads)).toBe('reads\n');
     expect(await vm.sh('agent3 install')).toStartWith('Nothing to change');
-    expect(await vm.sh('agent3 install --no-look-logs')).toContain('read the logs of this machine no more');
+    expect(await vm.sh('agent3 install --no-look-logs')).toContain('can no longer read the logs of this machine');
     expect(await shellIn(vm, reads)).toBe('closed\n');
     // One that was there before stays.
     await vm.sh('gpasswd -a agent3 adm; agent3 install --look-logs; agent3 uninstall');
@@ -251,7 +251,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
 
   test('leaves a user of somebody else alone who has the name of the one for reading', async () => {
     await vm.sh('getent passwd agent3-look && userdel agent3-look; useradd --system --comment mine agent3-look');
-    expect(await vm.sh('agent3 install --user root')).toContain('a user agent3-look that Agent3 did not make');
+    expect(await vm.sh('agent3 install --user root')).toContain('the user agent3-look was not made by Agent3');
     expect(await vm.sh('id -nG agent3-look')).toBe('agent3-look\n');
     await vm.sh('agent3 install --user agent3; userdel agent3-look; agent3 install --user root');
     expect(await vm.sh('id -nG agent3-look')).toBe('agent3-look adm systemd-journal\n');
@@ -300,7 +300,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
     // What was mounted there is somebody else's.
     expect(await vm.sh('ls /run/kept')).toBe('mine\n');
     expect(told).toMatch(
-      /keep the number of their user, which is gone: agent3 \(\d+\), agent3-look \(\d+\), agent3-console \(\d+\)/,
+      /still have the number of the removed user: agent3 \(\d+\), agent3-look \(\d+\), agent3-console \(\d+\)/,
     );
     expect(told).toMatch(/find \/ -xdev -uid \d+ -o -uid \d+/);
     expect(await fileSystem(vm)).toBe(before);

@@ -61,7 +61,7 @@ describeVm('the Debian package', () => {
   }, 320_000);
 
   test('when purged leaves nothing', async () => {
-    expect(await vm.sh('dpkg -P agent3 2>&1', 300)).toContain('keep the number of agent3, which is gone: find');
+    expect(await vm.sh('dpkg -P agent3 2>&1', 300)).toContain('still have the number of the removed user agent3: find');
     expect(await files()).toBe(before);
     expect(await vm.sh("ls /run | grep agent3; systemctl list-unit-files --no-legend 'agent3*'; true")).toBe('');
     expect(await vm.sh('cat /etc/passwd /etc/group')).toBe(users);

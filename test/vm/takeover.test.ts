@@ -63,11 +63,11 @@ describeVm('the installer, where the Flask agent runs', () => {
   test('replaces it: its clients go on with the same token and port, and can do what they could', async () => {
     expect(await vm.sh(CALL('echo from Flask'))).toContain('from Flask');
     const told = await vm.sh('/opt/bundle/ops/install');
-    expect(told).toContain('the agent that was here before is replaced');
-    expect(told).toContain('its token (AGENT3_API_TOKEN) is taken over\n');
+    expect(told).toContain('the agent from before is replaced');
+    expect(told).toContain('its token (AGENT3_API_TOKEN) stays valid\n');
     expect(told.match(/taken out of /g)).toHaveLength(2);
-    expect(told).toContain('it ran as root, so this one does too');
-    expect(told).toContain('The way back: sh /etc/agent3/original/restore');
+    expect(told).toContain('it ran as root, so the new agent does too');
+    expect(told).toContain('To go back to it: sh /etc/agent3/original/restore');
     expect(told).toContain('http://127.0.0.1:5050/');
     const { code, stdout } = await vm.run(CALL('echo from Agent3; id -un'));
     const why = code === 0 ? '' : await vm.sh('journalctl --no-pager -n 60; tail -n 20 /var/log/agent3/*.log');
@@ -91,7 +91,7 @@ describeVm('the installer, where the Flask agent runs', () => {
     expect(await vm.sh('crontab -l')).toBe('0 3 * * * /bin/true\n');
     expect(await vm.sh('grep -c watchdog /etc/crontab || true')).toBe('0\n');
     expect(await vm.sh('grep -c cron.daily /etc/crontab')).toBe('1\n');
-    expect(await vm.sh('agent3 doctor || true')).not.toContain('for the agent that was here before');
+    expect(await vm.sh('agent3 doctor || true')).not.toContain('from the agent before');
     await vm.sh('{ crontab -l; echo "*/5 * * * * /opt/agent3/watchdog.sh"; } | crontab -');
     expect((await vm.run('agent3 doctor')).stdout).toContain('✗ cron');
     await vm.sh('echo "0 3 * * * /bin/true" | crontab -');
@@ -128,9 +128,9 @@ describeVm('the installer, where the Flask agent runs', () => {
     expect(await vm.sh('systemctl is-active agent3; systemctl is-enabled agent3')).toBe('active\nenabled\n');
     // With what was given, and as another user, which is said as well.
     const told = await vm.sh('/opt/bundle/ops/install --user agent3 --token another-token-of-mine');
-    expect(told).toContain('its clients need the token that was given');
-    expect(told).toContain('it ran as root, and this one runs as agent3');
-    expect(told).not.toContain('no token of it');
+    expect(told).toContain('its clients need the given token');
+    expect(told).toContain('it ran as root, but the new agent runs as agent3');
+    expect(told).not.toContain('its token was not found');
     await vm.sh('sh /etc/agent3/original/restore');
     await vm.until(CALL('echo from Flask at last'), 60);
   }, 480_000);

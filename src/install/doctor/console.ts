@@ -13,7 +13,7 @@ const ASK_MS = 20_000;
 
 /** The owner's console: can it be reached, and can nobody but its owner give orders. */
 export async function consoleFinding(manifest: Manifest): Promise<Found> {
-  if (!hasConsole(manifest)) return good('left out at the installation; agent3 install --console adds it');
+  if (!hasConsole(manifest)) return good('not installed (to add it: agent3 install --console)');
   const own = settingsFault() ?? directoryFault(manifest) ?? pageFault(manifest) ?? unitFault();
   if (own !== undefined) return own;
   const origin = installedConsoleSettings()['AGENT3_CONSOLE_ORIGIN'] || manifest.console || '';
@@ -23,9 +23,9 @@ export async function consoleFinding(manifest: Manifest): Promise<Found> {
     return bad('it does not answer', 'journalctl -u agent3-console -u agent3-console-proxy -n 20');
   }
   if (hasConsoleSite(manifest) && origin === manifest.console && !(await isServed(origin))) {
-    return bad(`${origin} does not show it`, 'agent3 install; systemctl status caddy; is its port open?');
+    return bad(`${origin} does not show it`, 'agent3 install; systemctl status caddy; check that its port is open');
   }
-  const many = passkeys === 0 ? 'no passkey yet: agent3 console link' : `passkeys: ${passkeys}`;
+  const many = passkeys === 0 ? 'no passkey yet (to add one: agent3 console link)' : `passkeys: ${passkeys}`;
   return good(`${origin} answers; ${many}`);
 }
 
@@ -37,7 +37,7 @@ function settingsFault(): Found | undefined {
   }
   if (stat.uid === 0 && (stat.mode & 0o077) === 0) return undefined;
   const repair = `chown root:root ${PATHS.consoleSettings}; chmod 600 ${PATHS.consoleSettings}; for a new key remove its line, then: agent3 install`;
-  return bad(`${PATHS.consoleSettings}: others can read the key`, repair);
+  return bad(`other users can read the key in ${PATHS.consoleSettings}`, repair);
 }
 
 /** Anybody else who could write there could leave orders in the owner's name. */
@@ -51,7 +51,7 @@ function directoryFault({ user, ...manifest }: Manifest): Found | undefined {
       stat?.uid === systemIds.uid(CONSOLE_USER) &&
       stat.gid === systemIds.gid(owner.group) &&
       (stat.mode & 0o7777) === wanted.mode;
-    if (!isRight) return bad(`${name} is not the console's alone to write, or is missing`, 'agent3 install');
+    if (!isRight) return bad(`${name} is missing, or others than the console may write to it`, 'agent3 install');
   }
   return undefined;
 }
@@ -65,7 +65,7 @@ function pageFault({ packaged }: Manifest): Found | undefined {
   });
   if (wrong === undefined) return undefined;
   const repair = packaged ? 'apt-get install --reinstall agent3' : 'agent3 install';
-  return bad(`${directory}/${wrong[0]} is missing, or is not that of this version`, repair);
+  return bad(`${directory}/${wrong[0]} is missing, or is from another version`, repair);
 }
 
 function unitFault(): Found | undefined {
@@ -83,12 +83,12 @@ function pinned(origin: string): number | Found {
     const count = file?.passkeys.length ?? 0;
     if (file === undefined || count === 0 || file.origin === origin) return count;
     return bad(
-      `its ${count} passkeys belong to ${file.origin}, and it is at ${origin}`,
+      `its ${count} passkeys are for ${file.origin}, but the console is at ${origin}`,
       'pin new ones: agent3 console link',
     );
   } catch (error) {
     if (error instanceof ConsoleFault)
-      return bad(error.message, 'repair it, or remove it and pin again: agent3 console link');
+      return bad(error.message, 'repair it, or remove it and pin passkeys again: agent3 console link');
     throw error;
   }
 }

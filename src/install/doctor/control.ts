@@ -27,7 +27,8 @@ export async function profilesFinding(usual: string, own: string): Promise<Found
     if (unread !== undefined) return bad(`${PATHS.tokens}: ${unread}`, OPEN_TOKENS);
     const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
     const missing = [...used].find((name) => !profiles.has(name));
-    if (missing !== undefined) return bad(`there is no profile ${missing}, which a token has`, 'agent3 profile list');
+    if (missing !== undefined)
+      return bad(`a token has the profile ${missing}, which does not exist`, 'agent3 profile list');
     const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
     const fault = await profilesFault(all, own, [...profiles.values()]);
     if (fault !== undefined) return bad(fault.what, fault.cure ?? MEND);
@@ -41,7 +42,7 @@ export async function profilesFinding(usual: string, own: string): Promise<Found
 /** As the installer and `agent3 token` leave it: whose group it is shows the directory of the logs. */
 const OPEN_TOKENS = `chgrp --reference=${PATHS.logs} ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
 
-const MEND = 'agent3 profile check, then mend the profile';
+const MEND = 'agent3 profile check, then correct the profile';
 
 /** What keeps profiles from being used: the machine's own fault once, with the names of all that have it. */
 async function profilesFault(
@@ -80,8 +81,8 @@ export function approvalsFinding(own: string): Found {
     return bad(`${PATHS.approvals}: ${unread}, so what needs approval is denied`, repair);
   }
   return fault === undefined
-    ? good(`${PATHS.approvals} is root's alone`)
-    : bad(fault, 'agent3 install; what needs approval is denied until then');
+    ? good(`only root can write to ${PATHS.approvals}`)
+    : bad(fault, 'agent3 install (until then, what needs approval is denied)');
 }
 
 /** Whether the audit record is whole. */
@@ -99,8 +100,8 @@ export async function auditFinding(): Promise<Found> {
     }
     if (first === undefined) return good(`${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
     if (ofOtherKey > 1) {
-      const what = `${ofOtherKey} of ${sealed} sealed lines have a MAC of another key: was AGENT3_AUDIT_KEY changed?`;
-      return bad(what, 'put the old key back, or begin a new record: ops/docs/audit.md');
+      const what = `${ofOtherKey} of ${sealed} sealed lines have the MAC of another key. Was AGENT3_AUDIT_KEY changed?`;
+      return bad(what, 'restore the old key, or begin a new record (ops/docs/audit.md)');
     }
     const more = others.length === 0 ? '' : `; and ${others.length} more`;
     const where = `${first.file}${first.line > 0 ? `:${first.line}` : ''}`;

@@ -29,7 +29,7 @@ export async function lookAt(checks: readonly Check[]): Promise<Finding[]> {
   return findings.map(({ left_out, ...finding }) => {
     const left = names.filter((name) => left_out?.includes(name));
     if (left.length === 0) return finding;
-    return { ...finding, found: `${finding.found}; for that reason not looked at: ${left.join(', ')}`, left_out: left };
+    return { ...finding, found: `${finding.found}; therefore not checked: ${left.join(', ')}`, left_out: left };
   });
 }
 

@@ -14,7 +14,7 @@ import { serviceState, versionOn, whyNot } from '../service.ts';
 import { bad, type Found, good } from './finding.ts';
 import { serviceLines, unreadable } from './profile-machine.ts';
 
-const LOOK = 'look at: journalctl -u agent3 -n 20';
+const LOOK = 'see: journalctl -u agent3 -n 20';
 
 /** What only an agent that answers can be asked, and what only a running unit has. */
 const NEED_ANSWER = ['command', 'https', 'sign-in', 'transfer'] as const;
@@ -24,12 +24,12 @@ const NEED_SERVICE = ['health', 'cgroup', ...NEED_ANSWER] as const;
 export function unitFinding(): Found {
   const { isActive, isEnabled, isSwitchedOff, commands, isFrozen } = serviceState();
   if (isSwitchedOff) {
-    return bad('switched off by its owner', 'to have it again: systemctl enable --now agent3', NEED_SERVICE);
+    return bad('disabled by its owner', 'to enable it: systemctl enable --now agent3', NEED_SERVICE);
   }
   if (!isActive) {
     return bad(`not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
   }
-  if (!isEnabled) return bad('active, and does not start at boot', 'systemctl enable agent3');
+  if (!isEnabled) return bad('active, but does not start at boot', 'systemctl enable agent3');
   return good(`active, starts at boot; ${commands} commands ${isFrozen ? 'frozen' : 'running'}`);
 }
 
@@ -42,7 +42,7 @@ export async function healthFinding(manifest: Manifest, values: Readonly<Record<
   const { stdout } = runCommand([installedBinary(manifest), '--version'], 10);
   const installed = /^agent3 (\S+)/.exec(stdout)?.[1] ?? 'unknown';
   if (installed !== running) {
-    return bad(`version ${running} answers, and ${installed} is installed`, 'systemctl restart agent3');
+    return bad(`version ${running} answers, but ${installed} is installed`, 'systemctl restart agent3');
   }
   return good(`${url} answers, version ${running}`);
 }
@@ -51,12 +51,12 @@ const isoTime = (ms: number): string => new Date(ms).toISOString();
 
 /** Does a real command come back. A freeze is the wish of the owner, and no fault. */
 export async function commandFinding(values: Readonly<Record<string, string>>): Promise<Found> {
-  if (!values['AGENT3_API_TOKEN']) return bad('the settings have no token', 'agent3 install makes one');
+  if (!values['AGENT3_API_TOKEN']) return bad('the settings have no token', 'agent3 install (it makes one)');
   const freeze = currentFreeze(readFreezes(values['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
   if (freeze !== undefined)
-    return good(`frozen by ${freeze.by} since ${isoTime(freeze.since)} (${reasonOf(freeze)}): no command was tried`);
+    return good(`frozen by ${freeze.by} since ${isoTime(freeze.since)} (${reasonOf(freeze)}): no command was run`);
   const fault = await findFault(readTarget(SERVICE, values));
-  return fault === undefined ? good('a real command came back') : bad(fault, LOOK);
+  return fault === undefined ? good('a test command succeeded') : bad(fault, LOOK);
 }
 
 /** The settings file: who can read it, what its lines do, and `faults`, which the agent finds in the values. */
@@ -68,7 +68,7 @@ export function settingsFinding(text: string, faults: readonly string[]): Found 
     // What a value has become by an open quote is told by that quote.
     const causes = lines.filter(({ kind }) => kind !== 'none').map(describeLineFault);
     const isActive = serviceState().isActive;
-    const effect = isActive ? 'runs with what was there before, and does not start again' : 'does not start';
+    const effect = isActive ? 'still runs with the old settings, but will not start again' : 'does not start';
     const what = `${PATHS.settings}: ${(causes.length > 0 ? causes : faults).join('; ')}. The agent ${effect}`;
     const leftOut = isActive ? ['health', ...NEED_ANSWER] : ['service', ...NEED_SERVICE];
     return bad(what, RESTART, ['address', ...leftOut]);
@@ -76,7 +76,7 @@ export function settingsFinding(text: string, faults: readonly string[]): Found 
   const mode = (stat.mode & 0o777).toString(8);
   if ((stat.mode & 0o077) !== 0 || stat.uid !== 0) {
     const repair = `chown root:root ${PATHS.settings}; chmod 600 ${PATHS.settings}`;
-    return bad(`${PATHS.settings} has mode ${mode}: others can read the token`, repair);
+    return bad(`${PATHS.settings} has mode ${mode}, so other users can read the token`, repair);
   }
   if (lines.length > 0) {
     return bad(`${PATHS.settings}: ${lines.map(describeLineFault).join('; ')}`, RESTART);
@@ -84,10 +84,10 @@ export function settingsFinding(text: string, faults: readonly string[]): Found 
   const names = Object.keys(parseEnvFile(text));
   const unknown = names.filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name));
   if (unknown.length > 0) {
-    const what = `${unknown.join(', ')} in ${PATHS.settings}: there is no such setting, so it has no effect`;
+    const what = `${unknown.join(', ')} in ${PATHS.settings}: not a setting, so it has no effect`;
     return bad(what, `${RESTART} (agent3 serve --help has every name)`);
   }
-  return good(`${PATHS.settings} is root's alone`);
+  return good(`only root can read ${PATHS.settings}`);
 }
 
 const RESTART = 'correct it, then: systemctl restart agent3';
@@ -97,14 +97,14 @@ export function exposureFinding(values: Readonly<Record<string, string>>): Found
   const { host, port, tls, isOpen } = addressOf(values);
   if (!isOpen) return good(`${host} port ${port}${tls ? ', HTTPS' : ''}`);
   return bad(
-    `${host} port ${port} is open to the network without encryption: the token can be read on its way`,
-    'agent3 install --host 127.0.0.1 --domain NAME puts Caddy with HTTPS in front',
+    `${host} port ${port} is open to the network without encryption, so others can read the token`,
+    'agent3 install --host 127.0.0.1 --domain NAME (puts Caddy with HTTPS in front)',
   );
 }
 
 /** The watchdog: does it look, and what did it see last. */
 export function watchdogFinding({ watchdog }: Manifest): Found {
-  if (watchdog === 'none') return good('left out at the installation; agent3 install --watchdog adds it');
+  if (watchdog === 'none') return good('not installed (to add it: agent3 install --watchdog)');
   if (watchdog === 'timer' && !unitIs('active', WATCHDOG_TIMER)) {
     return bad('its timer is not active', `systemctl enable --now ${WATCHDOG_TIMER}`);
   }
@@ -121,7 +121,7 @@ export function lastCheckFinding(line: string, nowMs: number, onSeconds: number)
     return bad(`last check ${time}, ${minutes} minutes ago`, 'systemctl status agent3-watchdog.timer agent3-watchdog');
   }
   const found = words.join(' - ');
-  return good(`its last check, ${minutes} minutes ago, found: ${found}; the next is due within 5 minutes`);
+  return good(`its last check, ${minutes} minutes ago, found: ${found}. The next is due within 5 minutes`);
 }
 
 function timerSeconds(): number {
@@ -137,9 +137,9 @@ export function describeLineFault({ kind, line, name }: EnvFileFault): string {
     case 'none':
       return `line ${line} ${name === undefined ? '' : `(${name} …) `}is not NAME=value, so it has no effect`;
     case 'quote':
-      return `line ${line} opens a quote for ${name} and does not close it, so lines below count as its value`;
+      return `line ${line} has an open quote for ${name}, so the lines below become part of its value`;
     case 'backslash':
-      return `line ${line} ends in a backslash, so the next line counts as the value of ${name}`;
+      return `line ${line} ends with a backslash, so the next line becomes part of the value of ${name}`;
   }
 }
 
@@ -152,20 +152,20 @@ const SUID_DUMPABLE = '/proc/sys/fs/suid_dumpable';
  */
 export function startFinding(manifest: Manifest): Found {
   const { user } = manifest;
-  if (user === 'root') return good('the agent is root: so is what could look into it');
+  if (user === 'root') return good('the agent runs as root, so only root can inspect it');
   const binary = installedBinary(manifest);
   if (existsSync(binary) && unreadable(binary, user) === undefined) {
-    const what = `${user} can read ${binary}: commands that were left over can read the token while the agent starts`;
+    const what = `${user} can read ${binary}, so left-over commands can read the token while the agent starts`;
     return bad(what, `chown root:root ${binary}; chmod 711 ${binary}; systemctl restart agent3`);
   }
   if (readText(SUID_DUMPABLE)?.trim() === '1') {
-    const what = 'fs.suid_dumpable is 1: commands that were left over can read the token while the agent starts';
+    const what = 'fs.suid_dumpable is 1, so left-over commands can read the token while the agent starts';
     return bad(what, 'sysctl -w fs.suid_dumpable=0, and the same in /etc/sysctl.d');
   }
   const [first] = exposingLines(runCommand(['systemctl', 'cat', SERVICE]).stdout, binary);
   if (first !== undefined) {
-    const what = `the unit has ${first}, which runs as ${user} with the token in its environment: its commands can read it there`;
-    return bad(what, 'systemctl edit agent3: write + before the program, which then runs as root');
+    const what = `the unit has ${first}, which runs as ${user} with the token in its environment, where commands can read it`;
+    return bad(what, 'systemctl edit agent3 (write + before the program, so that it runs as root)');
   }
   return good(`no command of ${user} can read the token while the agent starts`);
 }

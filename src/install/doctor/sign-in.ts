@@ -15,9 +15,9 @@ export interface SignInInput {
 export type Send = (path: string, init?: RequestInit) => Promise<Response>;
 
 const CHATS = ['https://chatgpt.com', 'https://claude.ai'];
-const RESTART = 'systemctl restart agent3; when that does not help: agent3 install';
+const RESTART = 'systemctl restart agent3; if that does not help: agent3 install';
 const PROXY =
-  'the proxy in front of the agent has to pass every path and every header on, /.well-known/ and WWW-Authenticate as well';
+  'the proxy in front of the agent must pass on every path and every header, also /.well-known/ and WWW-Authenticate';
 
 /** Plays the sign-in of a chat against the public URL, up to the page on which the owner enters a code. */
 export async function signInFinding(
@@ -25,17 +25,17 @@ export async function signInFinding(
   sender: (issuer: string, isVerified: boolean) => Send = (issuer, isVerified) => sendTo(issuer, domain, isVerified),
 ): Promise<Found> {
   const issuer = plainOrigin(values['AGENT3_PUBLIC_URL'] ?? '');
-  if (!issuer) return good('off: chats and other clients sign in at AGENT3_PUBLIC_URL, which is not set');
+  if (!issuer) return good('off, because AGENT3_PUBLIC_URL is not set');
   if (!takesSignIns(issuer))
-    return bad(`${issuer} is not https, so nobody can sign in`, 'agent3 install --domain NAME');
-  if (!values['AGENT3_GRANT_KEY']) return bad('AGENT3_GRANT_KEY is not set', 'agent3 install, which makes it');
+    return bad(`${issuer} is not https, so clients cannot sign in`, 'agent3 install --domain NAME');
+  if (!values['AGENT3_GRANT_KEY']) return bad('AGENT3_GRANT_KEY is not set', 'agent3 install (it makes one)');
   const verified = sender(issuer, true);
   const distrust = await unreached(verified);
   if (distrust !== undefined && hasGrants)
-    return bad(distrust, 'chats need a certificate of a public authority, and a name that leads here');
+    return bad(distrust, 'chats need a certificate of a public authority, and a name that points here');
   const fault = await stumble(issuer, distrust === undefined ? verified : sender(issuer, false));
   if (fault !== undefined) return bad(...fault);
-  return good(distrust === undefined ? `clients can sign in at ${issuer}/mcp` : `${distrust}: not for chats`);
+  return good(distrust === undefined ? `clients can sign in at ${issuer}/mcp` : `${distrust}, so chats cannot sign in`);
 }
 
 /** Why a chat does not reach the URL; undefined when it does. */
@@ -45,7 +45,7 @@ async function unreached(send: Send): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'no answer';
-    return `the public URL cannot be reached with a certificate that the world trusts (${code})`;
+    return `the public URL has no publicly trusted certificate (${code})`;
   }
 }
 
@@ -60,7 +60,7 @@ async function stumble(issuer: string, send: Send): Promise<readonly [found: str
       (await consentFault(issuer, send))
     );
   } catch {
-    return [`${issuer} does not answer`, 'systemctl status agent3; is it the URL of this server?'];
+    return [`${issuer} does not answer`, 'systemctl status agent3; check that it is the URL of this server'];
   }
 }
 
@@ -69,7 +69,7 @@ type Fault = readonly [found: string, advice: string] | undefined;
 async function resourceFault(issuer: string, send: Send): Promise<Fault> {
   for (const path of ['/.well-known/oauth-protected-resource/mcp', '/.well-known/oauth-protected-resource']) {
     const response = await send(path);
-    if (response.status === 404) return [`the agent that runs takes no sign-ins (${path} is not there)`, RESTART];
+    if (response.status === 404) return [`the running agent accepts no sign-ins (${path} does not exist)`, RESTART];
     const { resource } = await jsonOf(response);
     if (resource !== `${issuer}/mcp`) return [`${path} is not that of ${issuer}`, PROXY];
     if (response.headers.get('access-control-allow-origin') !== '*') return [`${path} has lost its headers`, PROXY];
@@ -86,10 +86,10 @@ async function serverFault(issuer: string, send: Send): Promise<Fault> {
 async function challengeFault(issuer: string, send: Send): Promise<Fault> {
   const response = await send('/mcp', { method: 'POST', body: '{}' });
   const challenge = response.headers.get('www-authenticate') ?? '';
-  if (response.status !== 401) return [`/mcp answers ${response.status} where it asks to sign in (401)`, PROXY];
+  if (response.status !== 401) return [`/mcp answers ${response.status} instead of 401`, PROXY];
   return challenge.includes(`resource_metadata="${issuer}/`)
     ? undefined
-    : ['the answer of /mcp does not say where to sign in', PROXY];
+    : ['the answer of /mcp does not name the place to sign in', PROXY];
 }
 
 async function originFault(send: Send): Promise<Fault> {
@@ -116,7 +116,7 @@ async function consentFault(issuer: string, send: Send): Promise<Fault> {
   const response = await send(`/oauth/authorize?${asked}`);
   // Without a code that waits, there is no field for one.
   const isPage = response.status === 200 && (await response.text()).includes('name="decision"');
-  return isPage ? undefined : [`the page to enter a code on does not open (${response.status})`, PROXY];
+  return isPage ? undefined : [`the page for the code does not open (${response.status})`, PROXY];
 }
 
 async function jsonOf(response: Response): Promise<Readonly<Record<string, unknown>>> {

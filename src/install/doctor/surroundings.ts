@@ -15,10 +15,10 @@ import { bad, type Found, good } from './finding.ts';
 
 /** The directory of the logs: without it nothing is recorded, so nothing is run. */
 export function logsFinding(): Found {
-  if (existsSync(PATHS.logs)) return good(`${PATHS.logs} is there`);
+  if (existsSync(PATHS.logs)) return good(`${PATHS.logs} exists`);
   const follow = ['service', 'health', 'command', 'audit', 'watchdog'];
-  const what = `${PATHS.logs} is missing, so nothing can be recorded, and nothing is run`;
-  return bad(what, 'systemctl restart agent3, which makes it', follow);
+  const what = `${PATHS.logs} is missing, so nothing can be recorded and no command runs`;
+  return bad(what, 'systemctl restart agent3 (it makes it)', follow);
 }
 
 /** The sessions directory: there, the user's own, closed to others. */
@@ -27,8 +27,8 @@ export function sessionsFinding({ user }: Manifest): Found {
   if (stat === undefined) return bad(`${PATHS.sessions} is missing`, 'agent3 install');
   const repair = `chown -R ${user}: ${PATHS.sessions}; chmod 700 ${PATHS.sessions}`;
   if (stat.uid !== systemIds.uid(user)) return bad(`${PATHS.sessions} does not belong to ${user}`, repair);
-  if ((stat.mode & 0o077) !== 0) return bad(`${PATHS.sessions} can be entered by others`, repair);
-  return good(`${PATHS.sessions} belongs to ${user} alone`);
+  if ((stat.mode & 0o077) !== 0) return bad(`other users can open ${PATHS.sessions}`, repair);
+  return good(`only ${user} can open ${PATHS.sessions}`);
 }
 
 /** By the file system, not by its modes: root may write everywhere else. */
@@ -52,7 +52,7 @@ export function diskFinding(): Found {
     const mount = runCommand(['findmnt', '-n', '-o', 'TARGET', '--target', closed]).stdout.trim() || '/';
     return bad(
       `${mount} is mounted read-only, so nothing can be written to ${closed}`,
-      `dmesg | grep -i -e remount -e error says why; then: mount -o remount,rw ${mount}`,
+      `for the reason: dmesg | grep -i -e remount -e error; then: mount -o remount,rw ${mount}`,
       ['service', 'health', 'command', 'cgroup', 'https', 'sign-in', 'transfer'],
     );
   }
@@ -71,7 +71,7 @@ export function clockFinding(): Found {
   const now = new Date().toISOString().slice(0, 19);
   const { stdout } = runCommand(['timedatectl', 'show', '-p', 'NTPSynchronized', '--value'], 10);
   if (Date.now() < statSync(process.execPath).mtimeMs - 86_400_000) {
-    return bad(`${now} UTC is before this program was made`, 'set the clock: timedatectl set-ntp true');
+    return bad(`${now} UTC is earlier than this program`, 'set the clock: timedatectl set-ntp true');
   }
   return good(
     `${now} UTC${stdout.trim() === 'yes' ? ', synchronised' : ', not synchronised over the network (timedatectl set-ntp true)'}`,
@@ -96,7 +96,7 @@ export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string
     return good(`commands have their own, with ${controllers}; ${memory}`);
   }
   return bad(
-    `without ${missing.join(', ')}: limits do not hold`,
+    `without ${missing.join(', ')}, so limits have no effect`,
     'boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)',
   );
 }
@@ -104,18 +104,18 @@ export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string
 /** Whether the logs are rotated. */
 export function logrotateFinding(): Found {
   const { code, stderr } = runCommand(['logrotate', '-d', PATHS.logrotate], 20);
-  if (code === 127) return bad('not installed: the logs grow without end', 'apt-get install logrotate');
+  if (code === 127) return bad('not installed, so the logs grow without limit', 'apt-get install logrotate');
   // It ignores a file that it does not trust or understand, and says so with exit code 0.
   const fault = /^(?:error|Ignoring).*$/m.exec(stderr)?.[0];
   if (code !== 0 || fault !== undefined || !stderr.includes(PATHS.logFile)) {
     const found = `${PATHS.logrotate} is not in use${fault === undefined ? '' : `: ${fault}`}`;
-    return bad(found, `logrotate -d ${PATHS.logrotate}; it has to belong to root, mode 0644`);
+    return bad(found, `logrotate -d ${PATHS.logrotate}; it must belong to root, with mode 0644`);
   }
   const timer = unitIs('active', 'logrotate.timer');
   if (!timer && !existsSync('/etc/cron.daily/logrotate')) {
     return bad('nothing runs it daily', 'systemctl enable --now logrotate.timer');
   }
-  return good(`${PATHS.logrotate} is understood, and runs daily`);
+  return good(`${PATHS.logrotate} is valid and runs daily`);
 }
 
 const HANDSHAKE_MS = 10_000;
@@ -126,10 +126,11 @@ const SHORT_LIVED_DAYS = 7;
 
 /** The certificate that a client of `domain` is shown. */
 export async function httpsFinding(domain: string): Promise<Found> {
-  const advice = 'systemctl status caddy; journalctl -u caddy -n 20; is port 443 open, and does the name point here?';
+  const advice =
+    'systemctl status caddy; journalctl -u caddy -n 20; check that port 443 is open and the name points here';
   const certificate = await certificateOf(domain);
   if (certificate === undefined)
-    return bad(`nobody answers for ${domain} on port 443`, advice, ['sign-in', 'transfer', 'console']);
+    return bad(`${domain} does not answer on port 443`, advice, ['sign-in', 'transfer', 'console']);
   if (!(await siteAnswers(domain))) {
     return bad(`${domain} does not lead to the agent`, `agent3 install --domain ${domain}`, ['sign-in', 'transfer']);
   }
@@ -167,7 +168,7 @@ export function inventoryFinding(manifest: Manifest): Found {
     .filter(({ shipped }) => !(manifest.packaged && shipped === true))
     .filter(({ kind, name }) => !(kind === 'user' ? userExists(name) : existsSync(name)))
     .map(({ kind, name }) => (kind === 'user' ? `the user ${name}` : name));
-  if (missing.length === 0) return good('users and files of the installation are there');
+  if (missing.length === 0) return good('users and files of the installation exist');
   return bad(`missing: ${missing.join(', ')}`, 'agent3 install');
 }
 
@@ -178,7 +179,7 @@ export function originalFindings(): Found[] {
   return cronLines(original).map(({ of, line }) => {
     const [place, repair] =
       'user' in of ? [`the crontab of ${of.user}`, `crontab -u ${of.user} -e`] : [of.file, `an editor on ${of.file}`];
-    const what = `${place} starts the agent again whenever it is stopped, for the agent that was here before: ${line.trim()}`;
+    const what = `${place} starts the agent again whenever it is stopped; the line is from the agent before: ${line.trim()}`;
     return bad(what, `remove that line: ${repair}`);
   });
 }

@@ -23,13 +23,13 @@ export async function transferFinding(
     const init = { method: 'POST', headers: { 'x-auth-token': token }, body: JSON.stringify({ path }) };
     const asked = await sender(origin)('/upload', init);
     const { url, message } = (await asked.json()) as { readonly url?: string; readonly message?: string };
-    if (url === undefined) return good(`not tried: the token of the settings gets no link (${message})`);
+    if (url === undefined) return good(`not tried: the token of the settings may not make links (${message})`);
     const body = new Uint8Array(BYTES);
     // A proxy that takes no large body often cuts the connection.
     const answer = await sender(by)(new URL(url).pathname, { method: 'PUT', body }).catch(() => undefined);
     const { sha256 } = ((await answer?.json().catch(() => ({}))) ?? {}) as { readonly sha256?: string };
-    if (sha256 === Bun.SHA256.hash(body, 'hex')) return good(`a file of ${BYTES / MIB} MiB passes by ${by}`);
-    const advice = domain === null ? 'let bodies of any size through there' : `agent3 install --domain ${domain}`;
+    if (sha256 === Bun.SHA256.hash(body, 'hex')) return good(`a file of ${BYTES / MIB} MiB was transferred by ${by}`);
+    const advice = domain === null ? 'allow bodies of any size there' : `agent3 install --domain ${domain}`;
     const what = answer === undefined ? 'cut off' : `answered ${answer.status}`;
     return bad(`a file of ${BYTES / MIB} MiB is ${what} by ${by}/transfer/…`, advice);
   } catch {

@@ -26,7 +26,7 @@ test('also of one that speaks HTTPS itself, with a certificate of its own', asyn
   const input = { values: server.settings, domain: null };
   expect(await signInFinding({ ...input, hasGrants: false })).toMatchObject({
     ok: true,
-    found: expect.stringContaining('not for chats'),
+    found: expect.stringContaining('so chats cannot sign in'),
   });
   expect(await signInFinding({ ...input, hasGrants: true })).toMatchObject({ ok: false });
 });
@@ -38,7 +38,7 @@ test('an agent without a public URL takes no sign-ins, and says so', async () =>
   const values = { ...server.settings, AGENT3_PUBLIC_URL: url };
   expect(await signInFinding({ values, domain: null, hasGrants: true })).toMatchObject({
     ok: false,
-    found: expect.stringContaining('the agent that runs takes no sign-ins'),
+    found: expect.stringContaining('the running agent accepts no sign-ins'),
   });
   const challenge = await fetch(`${url}/mcp`, { method: 'POST', body: '{}' });
   expect([challenge.status, challenge.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);

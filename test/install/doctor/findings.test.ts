@@ -23,7 +23,7 @@ describe('one fault for one cause', () => {
     ]);
     expect(looked).toEqual(['disk', 'service', 'clock']);
     expect(findingsText(findings)).toBe(`✓ disk     well
-✗ service  not active; for that reason not looked at: health, command
+✗ service  not active; therefore not checked: health, command
            → start it
 ✓ clock    well`);
     expect(findings[1]).toMatchObject({ left_out: ['health', 'command'] });
@@ -34,20 +34,20 @@ const NOW = Date.parse('2026-11-28T20:10:00+00:00');
 const DAY = 86_400;
 const lines: readonly [line: string, onSeconds: number, ok: boolean, found: string | RegExp][] = [
   ['', DAY, true, /first check is due/],
-  ['2026-11-28T20:08:00+00:00 - Agent3 running OK', DAY, true, /found: Agent3 running OK; the next is due/],
-  ['2026-11-28T20:08:00+00:00 - Agent3 running again', DAY, true, /found: Agent3 running again; the next/],
+  ['2026-11-28T20:08:00+00:00 - Agent3 running OK', DAY, true, /found: Agent3 running OK. The next is due/],
+  ['2026-11-28T20:08:00+00:00 - Agent3 running again', DAY, true, /found: Agent3 running again\. The next/],
   [
     '2026-11-28T20:07:00+00:00 - Agent3 not running. Restarting... (healthz was not answered)',
     DAY,
     true,
-    'its last check, 3 minutes ago, found: Agent3 not running. Restarting... (healthz was not answered); the next is due within 5 minutes',
+    'its last check, 3 minutes ago, found: Agent3 not running. Restarting... (healthz was not answered). The next is due within 5 minutes',
   ],
   ['2026-11-28T19:40:00+00:00 - Agent3 running OK', DAY, false, /30 minutes ago/],
   // Its timer has just been switched on again, or the machine.
-  ['2026-11-28T19:40:00+00:00 - Agent3 running OK', 60, true, /found: Agent3 running OK; the next is due/],
+  ['2026-11-28T19:40:00+00:00 - Agent3 running OK', 60, true, /found: Agent3 running OK. The next is due/],
   ['2026-11-20T19:40:00+00:00 - Agent3 still not running. (x)', 60, true, /found: Agent3 still not running/],
   // A clock that was set back.
-  ['2026-11-28T20:12:00+00:00 - Agent3 running OK', DAY, true, /found: Agent3 running OK; the next is due/],
+  ['2026-11-28T20:12:00+00:00 - Agent3 running OK', DAY, true, /found: Agent3 running OK. The next is due/],
 ];
 test.each(lines)('the watchdog’s last line %j, with its timer on for %i s', (line, onSeconds, ok, found) => {
   const finding = lastCheckFinding(line, NOW, onSeconds);

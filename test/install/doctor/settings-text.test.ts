@@ -20,12 +20,12 @@ const faults: readonly (readonly [line: string, told: string | undefined])[] = [
   ['AGENT3_API_TOKEN: secret', '(AGENT3_API_TOKEN …) is not NAME=value'],
   ['5000', 'line 1 is not NAME=value'],
   ['1A=5', 'is not NAME=value'],
-  ['AGENT3_API_TOKEN="open', 'opens a quote for AGENT3_API_TOKEN and does not close it'],
-  ["AGENT3_API_TOKEN='open", 'opens a quote for AGENT3_API_TOKEN and does not close it'],
-  ['A="closed" "open', 'opens a quote for A'],
-  ['A="ends in an escaped quote\\"', 'opens a quote for A'],
-  ['A=goes on\\', 'ends in a backslash'],
-  ['A="closed\non a later line"\nB=2', 'line 1 opens a quote for A'],
+  ['AGENT3_API_TOKEN="open', 'has an open quote for AGENT3_API_TOKEN'],
+  ["AGENT3_API_TOKEN='open", 'has an open quote for AGENT3_API_TOKEN'],
+  ['A="closed" "open', 'has an open quote for A'],
+  ['A="ends in an escaped quote\\"', 'has an open quote for A'],
+  ['A=goes on\\', 'ends with a backslash'],
+  ['A="closed\non a later line"\nB=2', 'line 1 has an open quote for A'],
   ['# a comment that a backslash\\\ncarries on', undefined],
 ];
 test.each(faults)('of the settings’ line %j is told: %p', (line, told) => {

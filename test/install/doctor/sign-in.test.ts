@@ -57,7 +57,7 @@ describe('the sign-in is well', () => {
 
 describe('a chat stumbles', () => {
   test.each<readonly [string, Answers, string]>([
-    ['without metadata', { [`${METADATA}/mcp`]: () => new Response('', { status: 404 }) }, 'takes no sign-ins'],
+    ['without metadata', { [`${METADATA}/mcp`]: () => new Response('', { status: 404 }) }, 'accepts no sign-ins'],
     ['on a page of the proxy', { [METADATA]: () => new Response('<html>') }, 'is not that of'],
     [
       'on the metadata of another name',
@@ -75,7 +75,7 @@ describe('a chat stumbles', () => {
       'is not that of',
     ],
     ['on a 403', { '/mcp': () => new Response('', { status: 403 }) }, 'answers 403'],
-    ['without a challenge', { '/mcp': () => new Response('', { status: 401 }) }, 'does not say where to sign in'],
+    ['without a challenge', { '/mcp': () => new Response('', { status: 401 }) }, 'does not name the place to sign in'],
     [
       'without CORS',
       {

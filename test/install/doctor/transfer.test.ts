@@ -21,7 +21,7 @@ async function find(
 
 test('a file that passes is well', async () => {
   const found = await find(null, (body) => Response.json({ sha256: Bun.SHA256.hash(body, 'hex') }));
-  expect(found).toEqual({ ok: true, found: `a file of 3 MiB passes by ${BY}` });
+  expect(found).toEqual({ ok: true, found: `a file of 3 MiB was transferred by ${BY}` });
 });
 
 test('a token that may not upload is well', async () => {
