@@ -62,7 +62,7 @@ function allow({ command, decision }: Judged, cwd: string, used: readonly Held[]
     command.revalidate();
     if (allowances.areInForce(ids)) return;
     throw new OperationNotAllowed(
-      'The owner of the server had allowed this for a while, and that has just ended. Nothing was run. Send it again: a person is asked then.',
+      'The time for which the owner had allowed this has just ended. Nothing was run. Send it again, and a person is asked to approve it.',
     );
   };
   const { reason, rule } = decision;

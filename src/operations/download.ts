@@ -24,13 +24,13 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
     name: 'download',
     summary: 'Download a file',
     description:
-      'Makes a link to read one file with GET: curl -fo FILE URL. It needs no token, so keep it secret, and ends when all has passed once or after ten minutes.',
+      'Makes a link to read one file with GET: curl -fo FILE URL. It needs no token, so keep it secret. It ends after one complete download, or ten minutes.',
     args: Type.Object({ path: Type.String({ minLength: 1, description: 'The file, an absolute path.' }) }),
     result: Type.Object({
       url: Type.String({ description: 'The link.' }),
       bytes: Type.Optional(Type.Integer({ description: 'Size of the file.' })),
       mode: Type.Optional(Type.String({ description: 'Its permissions, such as 644.' })),
-      sha256: Type.Optional(Type.String({ description: 'Of the file, in hexadecimal digits.' })),
+      sha256: Type.Optional(Type.String({ description: 'SHA-256, in hexadecimal digits.' })),
       expires_seconds: Type.Optional(Type.Integer({ description: 'The link ends after this time.' })),
       ...waitingFields,
       message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
@@ -58,7 +58,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
       const isSmall = transfer.bytes <= HASHED_AT_ONCE_BYTES;
       const sha256 = isSmall ? await transfer.sha256(() => context.deadline.before(1).passed) : undefined;
       const later =
-        'HEAD of the link has its SHA-256 in Repr-Digest, also for ten minutes after all bytes have passed.';
+        'HEAD of the link returns its SHA-256 in Repr-Digest, until ten minutes after the download.';
       return {
         url,
         bytes: transfer.bytes,

@@ -39,7 +39,7 @@ export function killSessionOperation(deps: OperationDeps): Operation {
       const session = store.get(id, call.principal);
       const isWaiting = session.record.status === 'waiting';
       // Most signals would continue a stopped process.
-      if (signal !== 'KILL' && !isWaiting) deps.freeze.require('kill_session takes signal KILL alone meanwhile.');
+      if (signal !== 'KILL' && !isWaiting) deps.freeze.require('Meanwhile, kill_session accepts only signal KILL.');
       const signalled = await commands.signal(session, signal, call.deadline.orAfter(BEGIN_SECONDS));
       const { status, exit_code } = session.record;
       return {

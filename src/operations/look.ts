@@ -103,7 +103,7 @@ const LACKS: readonly (readonly [said: RegExp, lack: string])[] = [
     /Failed to (?:connect to|open|get) (?:system )?bus|not been booted with systemd/,
     'look has no D-Bus now, so it does not show services.',
   ],
-  [/dial unix|(?:through|on) socket|docker daemon/i, 'look reaches no other program.'],
+  [/dial unix|(?:through|on) socket|docker daemon/i, 'look cannot connect to other programs.'],
   [/\/(?:tmp|var\/tmp|run)\/[^\n]*No such file or directory/, 'look begins with an empty /tmp, /var/tmp and /run.'],
   [
     /Read-only file system|Access denied|Rejected send message|authentication required|no new privileges/i,
@@ -116,7 +116,7 @@ function lackingHint(session: Session, user: string | undefined): Hint {
   const said = textOf(session, 'stderr', Math.max(0, session.sizeOf('stderr') - LOOKED_BYTES));
   const [, lack] = LACKS.find(([text]) => text.test(said)) ?? [];
   if (lack !== undefined) return toShell(lack);
-  if (user !== undefined && /Permission denied/i.test(said)) return toShell(`look reads what ${user} may read.`);
+  if (user !== undefined && /Permission denied/i.test(said)) return toShell(`look reads only what ${user} may read.`);
   // Its user namespace has no ids for other users (user_namespaces(7)).
   return /\bnobody\b/.test(textOf(session, 'stdout', 0)) ? 'look shows other users as nobody.' : undefined;
 }

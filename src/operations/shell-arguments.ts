@@ -66,7 +66,7 @@ export function shellArguments(limits: OperationLimits) {
     }),
     pty: Type.Boolean({
       default: false,
-      description: 'As interactive, in a terminal: for sudo, passwd, ssh, installers. All output is stdout.',
+      description: 'Like interactive, but in a terminal: for sudo, passwd, ssh, installers. All output is stdout.',
     }),
     rows: Type.Integer({ minimum: 1, maximum: 1000, default: 24, description: 'Lines of the terminal, with pty.' }),
     cols: Type.Integer({ minimum: 1, maximum: 1000, default: 120, description: 'Columns of the terminal, with pty.' }),
@@ -74,7 +74,7 @@ export function shellArguments(limits: OperationLimits) {
     timeout: Type.Optional(
       Type.Number({
         minimum: MIN_TIMEOUT_SECONDS,
-        description: `Stops the command after so many seconds, up to ${longestSeconds(limits)}. Without it, it may run on.`,
+        description: `Stops the command after this many seconds, up to ${longestSeconds(limits)}. Default: it may continue.`,
       }),
     ),
     background: Type.Boolean({

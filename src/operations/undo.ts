@@ -19,9 +19,9 @@ export function undoOperation(deps: FileDeps): Operation {
     args: undoArguments,
     result: Type.Object({
       path: Type.Optional(Type.String({ description: 'The file.' })),
-      size: Type.Optional(Type.Integer({ description: 'Its size in bytes, as it is again.' })),
+      size: Type.Optional(Type.Integer({ description: 'Its size in bytes after the undo.' })),
       removed: Type.Optional(Type.Boolean({ description: 'True when there was no file before.' })),
-      change: Type.Optional(Type.String({ description: 'Of the undo itself.' })),
+      change: Type.Optional(Type.String({ description: 'Id of the undo itself.' })),
       older: Type.Optional(Type.String({ description: 'The change before: undo it to go back further.' })),
       changes: Type.Optional(Type.Array(listed, { description: 'The newest first.' })),
       ...waitingFields,

@@ -15,7 +15,7 @@ export function writeFileOperation(deps: FileDeps): Operation {
     args: writeFileArguments,
     result: Type.Object({
       created: Type.Optional(Type.Boolean({ description: 'True when there was no file.' })),
-      mode: Type.Optional(Type.String({ description: 'Where none was sent and it is not 644.' })),
+      mode: Type.Optional(Type.String({ description: 'Mode, if none was sent and it is not 644.' })),
       ...changeFields,
     }),
     destructive: true,
@@ -28,7 +28,7 @@ export function writeFileOperation(deps: FileDeps): Operation {
 const writeFileArguments = Type.Object({
   path: Type.String({ minLength: 1, description: 'Absolute path.', examples: ['/tmp/hello.txt'] }),
   content: Type.String({ description: 'All of the file, or Base64.', examples: ['hello\n'] }),
-  encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], { default: 'utf8', description: 'Of content.' }),
+  encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], { default: 'utf8', description: 'Encoding of content.' }),
   append: Type.Boolean({ default: false, description: 'Add content at the end.' }),
   mode: Type.Optional(Type.String({ description: 'Such as 644. Default: as it was.' })),
   create_directories: Type.Boolean({ default: false, description: 'Make missing directories.' }),

@@ -210,7 +210,7 @@ describe.if(isRoot)('a frozen server', () => {
     await freeze();
     await eventually('both stand still', () => [killed, closed].every(({ pid }) => stateOf(pid) === 'T'));
     const gentle = await agent.call('kill_session', { session: killed.session });
-    expect(gentle).toMatchObject({ status: 503, body: { message: expect.stringContaining('signal KILL alone') } });
+    expect(gentle).toMatchObject({ status: 503, body: { message: expect.stringContaining('only signal KILL') } });
     expect((await agent.call('kill_session', { session: killed.session, signal: 'KILL' })).body).toMatchObject({
       status: 'killed',
       exit_code: 137,

@@ -325,7 +325,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
   test('says that it reaches no other program', async () => {
     const said = 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?';
     expect(await look(`echo '${said}' >&2; exit 1`)).toMatchObject({
-      message: 'look reaches no other program. Run it with shell.',
+      message: 'look cannot connect to other programs. Run it with shell.',
     });
   });
 
