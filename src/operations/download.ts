@@ -57,8 +57,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
       if (decision.action === 'confirm') return { url, ...askFirst(deps, context, decision, transfer) };
       const isSmall = transfer.bytes <= HASHED_AT_ONCE_BYTES;
       const sha256 = isSmall ? await transfer.sha256(() => context.deadline.before(1).passed) : undefined;
-      const later =
-        'HEAD of the link returns its SHA-256 in Repr-Digest, until ten minutes after the download.';
+      const later = 'HEAD of the link returns its SHA-256 in Repr-Digest, until ten minutes after the download.';
       return {
         url,
         bytes: transfer.bytes,

@@ -28,7 +28,10 @@ export function writeFileOperation(deps: FileDeps): Operation {
 const writeFileArguments = Type.Object({
   path: Type.String({ minLength: 1, description: 'Absolute path.', examples: ['/tmp/hello.txt'] }),
   content: Type.String({ description: 'All of the file, or Base64.', examples: ['hello\n'] }),
-  encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], { default: 'utf8', description: 'Encoding of content.' }),
+  encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
+    default: 'utf8',
+    description: 'Encoding of content.',
+  }),
   append: Type.Boolean({ default: false, description: 'Add content at the end.' }),
   mode: Type.Optional(Type.String({ description: 'Such as 644. Default: as it was.' })),
   create_directories: Type.Boolean({ default: false, description: 'Make missing directories.' }),

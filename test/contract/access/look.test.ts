@@ -318,7 +318,10 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     test('says whose rights it reads with, where those are not enough', async () => {
       writeFileSync(join(HIDDEN, 'private'), 'PRIVATE', { mode: 0o600 });
       const answer = await look(`cat ${HIDDEN}/private`);
-      expect(answer).toMatchObject({ stdout: '', message: 'look reads what agent3-look may read. Run it with shell.' });
+      expect(answer).toMatchObject({
+        stdout: '',
+        message: 'look reads only what agent3-look may read. Run it with shell.',
+      });
     });
   }
 
