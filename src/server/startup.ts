@@ -122,7 +122,7 @@ function warnOfMissingDirectories(
     logger.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: the directory does not exist');
   const fault = approvalsDirectory === undefined ? undefined : approvals.fault();
   if (fault !== undefined)
-    logger.warn({ fault }, 'AGENT3_APPROVALS_DIR cannot be used, so what needs approval is denied');
+    logger.warn({ fault }, 'AGENT3_APPROVALS_DIR: the directory cannot be used, so what needs approval is denied');
 }
 
 /** Tries the sandboxes of the profiles, now and after changes, so that no call has to wait for it. */

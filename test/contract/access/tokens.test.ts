@@ -291,7 +291,7 @@ describe('what cannot be done is said:', () => {
     [['create', 'x', '--profile', 'workspace'], 2, /workspace needs a profile of your own/],
     [['create', 'x', '--profile', '\u001b[2J'], 2, /there is no profile \\u\{1b\}\[2J/],
     [['create', 'x', '--expires', 'soon'], 2, /30d/],
-    [['create', 'x', '--ip', '10.0.0.0/99'], 2, /no IP address/],
+    [['create', 'x', '--ip', '10.0.0.0/99'], 2, /not an IP address/],
     [['revoke', 'nobody'], 1, /there is no token nobody/],
     [['rotate', 'nobody'], 1, /agent3 token list/],
     [['create', 'hidden', '--profile', 'full'], 1, /agent3 token rotate hidden/],
