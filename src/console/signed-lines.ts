@@ -11,6 +11,7 @@ import {
   challengeOf,
   fingerprintOf,
   fromBase64url,
+  type KeysOrder,
   MAX_ALLOWANCE_MS,
   type SignedOrder,
   TOKEN_ORDERS,
@@ -160,7 +161,9 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
     case 'keep-client':
       return event === 'agent' && isAboutToken(order, line);
     case 'keys':
-      return event === 'agent' && what === 'passkeys of the hub' && order.count === line['count'];
+      return (
+        event === 'agent' && what === 'passkeys of the hub' && order.count === line['count'] && hasList(order, line)
+      );
     case 'undo':
       return (
         line['op'] === 'undo' &&
@@ -171,6 +174,11 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
     case 'thaw':
       return event === 'agent' && what === 'thawed' && order.since === Date.parse(String(since));
   }
+}
+
+/** Whether the passkeys of a line are those that were signed. */
+function hasList(order: KeysOrder, { passkeys }: AuditLine): boolean {
+  return Array.isArray(passkeys) && passkeys.join() === order.passkeys.map(({ fingerprint }) => fingerprint).join();
 }
 
 /** Whether a plan is the one that was signed, and its command, token and server are those of a line. */

@@ -79,6 +79,19 @@ test('the approval of a plan that names another server, token or command than it
   expect(await findings({ ...onHub, plan: DIGEST, signed: right.signed })).toBeArrayOfSize(1);
 });
 
+test('a change of the passkeys with another list than the signed one is found', async () => {
+  const passkey = await phone.passkey();
+  const { origin, rpId: rp_id } = phone;
+  const chain = { hub: `U${'A'.repeat(55)}`, count: 1, previous: DIGEST, origin, rp_id };
+  const order = { ...newOrder(), ...chain, kind: 'keys', passkeys: [passkey] } as const;
+  const passkeys = [passkey.fingerprint];
+  const changed = { ...line, by, event: 'agent', what: 'passkeys of the hub', count: 1, passkeys };
+  const proof = await signed(order);
+  expect(await findings({ ...changed, signed: proof })).toEqual([]);
+  for (const wrong of [{ passkeys: [] }, { passkeys: ['0000 0000 0000 0000'] }, { passkeys: undefined }, { count: 2 }])
+    expect(await findings({ ...changed, ...wrong, signed: proof })).toEqual(['its signature is of something else']);
+});
+
 test('a line that names another signer, or a passkey and no signature, is found', async () => {
   const right = await signed(approve);
   expect(await findings({ ...approved, by: by.replace('Pixel', 'iPhone'), signed: right })).toEqual([
