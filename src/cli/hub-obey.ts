@@ -20,7 +20,7 @@ export async function obeyHub(): Promise<void> {
     await obeyHubOrders({
       ...rootHere(undefined, decisions, origin),
       // The user of the agent owns it, so only what is signed is trusted.
-      place: { console: dirname(directory), name: basename(directory), stranger: undefined },
+      place: { console: dirname(directory), name: basename(directory), stranger: undefined, isUntrusted: true },
       answers: environment['AGENT3_CONSOLE_ANSWERS'] || CONSOLE_SETTINGS.AGENT3_CONSOLE_ANSWERS.schema.default,
       tell: (line) => void process.stdout.write(`${line}\n`),
     });

@@ -27,6 +27,8 @@ export interface OrdersPlace {
   readonly name: string;
   /** A user whose directory proves nothing: that of the agent, as whom commands run. */
   readonly stranger: number | undefined;
+  /** What lies there proves nothing, and counts by a signature alone: no mode and no number of files keeps root from it. */
+  readonly isUntrusted?: boolean;
 }
 
 /**
@@ -43,27 +45,34 @@ export class OrderDirectory implements Disposable {
   ) {}
 
   /** Undefined while the directory is missing. Throws `ConsoleFault` where others than the console may write to it. */
-  static open({ console, name, stranger }: OrdersPlace): OrderDirectory | undefined {
+  static open({ console, name, stranger, isUntrusted = false }: OrdersPlace): OrderDirectory | undefined {
     const outer = openDirectory(console);
     if (outer === undefined) return undefined;
     let fd: number | undefined;
     let opened: OrderDirectory | undefined;
     try {
-      const stat = requireAlone(console, fstatSync(outer));
+      const check = isUntrusted ? (_: string, stat: Stats) => stat : requireAlone;
+      const stat = check(console, fstatSync(outer));
       if (stat.uid === stranger)
         throw new ConsoleFault(`${console} belongs to the user of the agent, as whom commands run: it proves nothing`);
       const path = `${console}/${name}`;
       fd = openDirectory(path, `/proc/self/fd/${outer}/${name}`);
       if (fd === undefined) return undefined;
-      const { uid } = requireAlone(path, fstatSync(fd));
+      const { uid } = check(path, fstatSync(fd));
       if (uid !== stat.uid) throw new ConsoleFault(`${path} does not belong to the owner of ${console}`);
       const names = readNames(fd, MOST_NAMES);
-      if (names === undefined) throw new ConsoleFault(`${path} has more than ${MOST_NAMES} files: remove them`);
+      if (names.length > MOST_NAMES && !isUntrusted)
+        throw new ConsoleFault(`${path} has more than ${MOST_NAMES} files: remove them`);
       opened = new OrderDirectory(outer, fd, stat.uid, names);
       return opened;
     } finally {
       if (opened === undefined) for (const one of [fd, outer]) if (one !== undefined) closeSync(one);
     }
+  }
+
+  /** There may be more than `names`. */
+  get isFull(): boolean {
+    return this.names.length > MOST_NAMES;
   }
 
   /** The ids of the files that are called as orders are. */

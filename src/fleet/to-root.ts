@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OrderResult } from '../console/order.ts';
 import { delay } from '../lib/clock.ts';
@@ -24,15 +24,17 @@ export async function leaveForRoot(door: RootsDoor, id: string, message: Uint8Ar
   const path = join(door.directory, `${id}.json`);
   const text = JSON.stringify({ envelope: Buffer.from(message).toString('base64') });
   const until = performance.now() + ROOT_MS;
-  mkdirSync(door.directory, { recursive: true, mode: 0o700 });
   try {
     for (let leftAt = Number.NEGATIVE_INFINITY; performance.now() < until; await delay(LOOK_MS)) {
       const result = answerOf(door, id);
       if (result !== undefined) return result;
       if (performance.now() - leftAt < AGAIN_MS) continue;
       leftAt = performance.now();
-      writeFileSync(`${path}.new`, text, { mode: 0o600 });
-      renameSync(`${path}.new`, path);
+      makeDirectory(door.directory);
+      // A name that nobody knows before: a pipe in its place would hold the agent up.
+      const made = `${path}.${crypto.randomUUID()}`;
+      writeFileSync(made, text, { mode: 0o600, flag: 'wx' });
+      renameSync(made, path);
     }
     const why =
       'root of the server has not answered. There: systemctl status agent3-hub-obey.path agent3-hub-obey.service';
@@ -40,6 +42,13 @@ export async function leaveForRoot(door: RootsDoor, id: string, message: Uint8Ar
   } finally {
     rmSync(path, { force: true });
   }
+}
+
+/** Makes the directory that root looks into, also where a command of the agent's user has put something in its place. */
+function makeDirectory(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false) rmSync(path);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chmodSync(path, 0o700);
 }
 
 /** What root has answered; a file of anybody else does not count. */

@@ -7,10 +7,10 @@ const [LENGTH_AT, NAME_AT] = [16, 19] as const;
 const ROOM_BYTES = 65_536;
 
 /**
- * Returns the names in a directory that was just opened, as bytes, which need not be UTF-8; undefined for more than
- * `most`: then the rest is not read. Throws if the system cannot read it.
+ * Returns the names in a directory that was just opened, as bytes, which need not be UTF-8; at most `most` and one
+ * more: then there are too many, and the rest is not read. Throws if the system cannot read it.
  */
-export function readNames(fd: number, most: number): Buffer[] | undefined {
+export function readNames(fd: number, most: number): Buffer[] {
   const names: Buffer[] = [];
   const room = Buffer.alloc(ROOM_BYTES);
   for (;;) {
@@ -21,7 +21,7 @@ export function readNames(fd: number, most: number): Buffer[] | undefined {
       const start = at + NAME_AT;
       const name = Buffer.from(room.subarray(start, room.indexOf(0, start)));
       if (['.', '..'].includes(name.toString('latin1'))) continue;
-      if (names.push(name) > most) return undefined;
+      if (names.push(name) > most) return names;
     }
   }
 }

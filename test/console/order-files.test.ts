@@ -68,10 +68,11 @@ test('of a directory with too many names, the rest is not read', () => {
   const read = (most: number) => {
     const fd = openSync(orders, 'r');
     try {
-      return readNames(fd, most)?.map(String).sort();
+      return readNames(fd, most).map(String).sort();
     } finally {
       closeSync(fd);
     }
   };
-  expect([read(3), read(2)]).toEqual([['a', 'b', 'c'], undefined]);
+  expect(read(3)).toEqual(['a', 'b', 'c']);
+  expect(read(1)).toBeArrayOfSize(2);
 });
