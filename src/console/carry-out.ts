@@ -13,9 +13,9 @@ import type {
   StopAllOrder,
   StopOrder,
 } from './order.ts';
-import { describeSender, describeSigner } from './order-rules.ts';
+import { describeSender, describeSigner, signedAgeFault } from './order-rules.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
-import { decidePlanned, planAgeFault } from './plan-orders.ts';
+import { decidePlanned } from './plan-orders.ts';
 import { type StopDeps, stopCommands } from './stop.ts';
 
 /** What an agent obeys of its own console, and as a server of a fleet of the console of its hub. */
@@ -71,7 +71,7 @@ export async function carryOut(
     return approve(deps, order, await signatureHere(deps, { ...file, order }, source), source);
   if (order.kind === 'approve-plan') {
     const signature = await signatureHere(deps, { ...file, order }, source);
-    const fault = planAgeFault(order, deps.clock.now());
+    const fault = signedAgeFault(order, deps.clock.now());
     return fault ?? decidePlanned(deps.approvals, order, describeSigner(signature), signature);
   }
   const by = describeSender(file, source.console);

@@ -21,6 +21,16 @@ export function ageFault({ at, kind }: Order, now: number, startedAt = 0): strin
   return at < startedAt ? BEFORE_START : undefined;
 }
 
+/** A run may last for hours, and clocks of machines differ by some; longer, a hub that was taken over must not keep a signature. */
+const MOST_APART_MS = 86_400_000;
+
+/** Of a server of a fleet: why the approval of a plan, or a thaw, is not of now. */
+export function signedAgeFault({ at }: Pick<Order, 'at'>, now: number): string | undefined {
+  return Math.abs(now - at) > MOST_APART_MS
+    ? 'it was signed more than a day ago, or ahead, by the clock of this server'
+    : undefined;
+}
+
 /** Why an order of the console's directory is not for this server; undefined when it is. */
 export function addresseeFault({ server }: Order): string | undefined {
   return server === undefined ? undefined : 'it is for another server';

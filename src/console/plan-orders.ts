@@ -4,7 +4,7 @@ import type { Approvals } from '../access/approvals.ts';
 import type { Trail } from '../audit/trail.ts';
 import { readAsked } from './asked.ts';
 import { WireRefusal } from './channel.ts';
-import type { ApprovePlanOrder, OrderFile, PlanOrder } from './order.ts';
+import type { OrderFile, PlanOrder } from './order.ts';
 import { describeSender, describeSigner } from './order-rules.ts';
 import type { Signature } from './passkeys.ts';
 import type { WaitingPlan } from './shown.ts';
@@ -62,16 +62,6 @@ export async function decideOnPlan(
       ...('why' in file.order && file.order.why !== '' && { why: file.order.why.toWellFormed() }),
     });
   return plans.decide(run, plan, { kind: isApproved ? 'approve' : 'deny', file, taken });
-}
-
-/** A run may last for hours, and clocks of machines differ by some; longer, a hub that was taken over must not keep an approval. */
-const MOST_APART_MS = 86_400_000;
-
-/** Of a server: why the approval of a plan is not of now. */
-export function planAgeFault({ at }: ApprovePlanOrder, now: number): string | undefined {
-  return Math.abs(now - at) > MOST_APART_MS
-    ? 'it was signed more than a day ago, or ahead, by the clock of this server'
-    : undefined;
 }
 
 /** Of a server: decides on the request that waits for a plan of its hub. Gives why it is not done. */

@@ -4,17 +4,20 @@ import { Value } from '@sinclair/typebox/value';
 import { answer, answerPath, prepareAnswers, type RootActions } from '../console/obey.ts';
 import {
   type FreezeOrder,
+  fingerprintOf,
+  fromBase64url,
   type KeysOrder,
   listDigest,
   MAX_ORDER_BYTES,
   type Order,
   type OrderFile,
   type OrderResult,
+  type PasskeyList,
   type SignedOrder,
   type ThawOrder,
 } from '../console/order.ts';
 import { OrderDirectory, type OrdersPlace } from '../console/order-files.ts';
-import { describeSender, describeSigner } from '../console/order-rules.ts';
+import { describeSender, describeSigner, signedAgeFault } from '../console/order-rules.ts';
 import { orderFileSchema } from '../console/order-schema.ts';
 import { readPasskeys, type Signature, signatureOf } from '../console/passkeys.ts';
 import { delay } from '../lib/clock.ts';
@@ -103,6 +106,8 @@ async function thaw(deps: HubRootDeps, file: File<ThawOrder>): Promise<string | 
   const { actions } = deps;
   const { order } = file;
   const signature = await signatureHere(deps, file);
+  const fault = signedAgeFault(order, Date.now());
+  if (fault !== undefined) return fault;
   const last = actions.lastFreeze();
   if (last === undefined || last.until !== undefined) return 'the server is not frozen';
   if (last.since !== order.since) return 'the freeze that it ends is over, and there is another one';
@@ -125,7 +130,19 @@ async function changeKeys(
     return `it is change number ${order.count} of the passkeys, and this server has number ${pinned.count}`;
   if (order.previous !== (await listDigest(pinned)))
     return 'it changes another list of passkeys than the one pinned here';
+  const fault = await listFault(order);
+  if (fault !== undefined) return fault;
   writeHubPasskeys(deps.hubFile, order, await signatureHere(deps, file));
+  return undefined;
+}
+
+/** Why a list is not what the person was shown who signed it: keys, by fingerprints that the page has computed, and the origin. */
+async function listFault({ origin, rp_id, passkeys }: PasskeyList): Promise<string | undefined> {
+  const host = URL.canParse(origin) ? new URL(origin).hostname : '';
+  if (host !== rp_id && !host.endsWith(`.${rp_id}`)) return `no passkey would count at ${visibleLine(origin)}`;
+  for (const { name, public_key, fingerprint } of passkeys)
+    if ((await fingerprintOf(fromBase64url(public_key))) !== fingerprint)
+      return `${visibleLine(name)}: its fingerprint is that of another key`;
   return undefined;
 }
 
@@ -173,13 +190,17 @@ const MOST_AT_ONCE = 100;
 export async function obeyHubOrders(deps: HubOrdersPlace): Promise<void> {
   prepareAnswers(deps.answers);
   const began = performance.now();
-  for (let quietSince = began; performance.now() - began < STUCK_MS; await delay(LOOK_MS)) {
+  let pauseMs = LOOK_MS;
+  for (let quietSince = began; performance.now() - began < STUCK_MS; await delay(pauseMs)) {
     using directory = OrderDirectory.open(deps.place);
     if (directory === undefined || directory.names.length === 0) return;
     const ids = directory.ids().slice(0, MOST_AT_ONCE);
     for (const id of ids) await obeyFile(deps, directory, id);
+    pauseMs = ids.length < MOST_AT_ONCE ? LOOK_MS : 0;
     if (ids.length > 0) quietSince = performance.now();
-    if (performance.now() - quietSince > STRAY_MS) for (const name of directory.strays()) directory.remove(name);
+    // Behind so much may lie an order.
+    if (directory.isFull || performance.now() - quietSince > STRAY_MS)
+      for (const name of directory.strays()) directory.remove(name);
   }
 }
 

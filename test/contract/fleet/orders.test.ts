@@ -1,5 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type ApprovalRequest, digestOf, requestsDirectory } from '../../../src/access/approval-request.ts';
 import { currentFreeze, type FreezeEntry, readFreezes } from '../../../src/access/freeze.ts';
@@ -172,7 +183,7 @@ function freezeOf(server: string): FreezeEntry | undefined {
 }
 
 describe('freeze and thaw of the hub', () => {
-  const thaw = (server: string, more: { readonly since?: number; readonly again?: number } = {}): Order => {
+  const thaw = (server: string, more: { readonly [_ in 'since' | 'again' | 'at']?: number } = {}): Order => {
     const { since = 0, again } = freezeOf(server) ?? {};
     return orderFor(server, { kind: 'thaw', since, ...(again !== undefined && { again }), ...more });
   };
@@ -195,6 +206,10 @@ describe('freeze and thaw of the hub', () => {
     await refused(
       await signed(thaw('web1', { since: 1 })),
       'the freeze that it ends is over, and there is another one',
+    );
+    await refused(
+      await signed(thaw('web1', { at: Date.now() + 90_000_000 })),
+      'it was signed more than a day ago, or ahead, by the clock of this server',
     );
     await refused(await signed(thaw('web1', { again: 1 })), 'somebody has frozen the server again since it was signed');
     const file = await signed(thaw('web1'));
@@ -223,6 +238,15 @@ describe('freeze and thaw of the hub', () => {
       await root();
       return result;
     };
+    // What a command with the user of the agent may do to the directory: more files than root reads at once, and its mode.
+    mkdirSync(LEFT, { recursive: true });
+    for (let count = 0; count <= 20_000; count++) closeSync(openSync(join(LEFT, `junk${count}`), 'w'));
+    chmodSync(LEFT, 0o777);
+    expect(await root()).toMatchObject({ code: 0 });
+    expect(readdirSync(LEFT)).toEqual([]);
+    // Another one in its place, and a link.
+    rmdirSync(LEFT);
+    symlinkSync(directory.join('answers'), LEFT);
     const freeze: OrderFile = { order: orderFor('web2', { kind: 'freeze', reason: '' }), by: 'Anna' };
     expect(await ordered(freeze)).toMatchObject({ state: 'done' });
     const file = await signed(thaw('web2'));
@@ -266,6 +290,11 @@ describe('the passkeys of the hub', () => {
     expect(await why(await keys(both, { count: 2 }))).toContain('change number 2');
     expect(await why(await keys(both, { previous: '0'.repeat(64) }))).toContain('another list of passkeys');
     expect(await why(await keys(both, { hub: nats.keyOf('web1').publicKey }))).toBe('it is of another hub');
+    // Neither is shown to the person who signs.
+    const [own] = both.passkeys;
+    const named = own === undefined ? [] : [{ ...own, fingerprint: '0000 0000 0000 0000' }];
+    expect(await why(await keys({ ...both, passkeys: named }))).toContain('its fingerprint is that of another key');
+    expect(await why(await keys({ ...both, rp_id: 'example.org' }))).toContain('no passkey would count at');
     const first = await keys(both);
     expect(await why(first)).toBeUndefined();
     expect(pinned()).toMatchObject({ count: 1, passkeys: both.passkeys });
