@@ -1,5 +1,4 @@
 import type { NatsConnection } from '@nats-io/transport-node';
-import { delay } from '../lib/clock.ts';
 import { MAX_MESSAGE_BYTES } from './envelope.ts';
 import type { SigningKey } from './keys.ts';
 import { INBOX } from './nats-config.ts';
@@ -149,10 +148,17 @@ async function firstConnection(
       throw fault;
     } catch (error) {
       failed(error);
-      await delay(pauses.ms);
+      await pause(pauses.ms);
     }
   }
   return undefined;
+}
+
+/** A pause keeps no process that has nothing else to do. */
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
 }
 
 /** Why a NATS is not used that takes shorter messages than the fleet sends: calls would run, and their answers not arrive. */
