@@ -76,7 +76,7 @@ test('a file that cannot be opened for want of descriptors is no fault of its pa
   expect(refusals.length).toBeWithin(1, 39);
   for (const refusal of refusals) {
     expect(refusal).toStartWith('HTTP/1.1 503');
-    expect(refusal).toContain('{"error":"Not available","message":"The agent has as many files open as it may');
+    expect(refusal).toContain('{"error":"Not available","message":"The agent has reached its limit of open files');
   }
   stack.dispose();
   await eventually('there is room', async () => (await agent.post(read)).status === 200);
