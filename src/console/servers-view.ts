@@ -218,6 +218,19 @@ export class ServersView {
   }
 }
 
+/** Characters of each item, counted once: all that many servers send, again and again, would hold the hub up. */
+const counted = new WeakMap<object, number>();
+
+function charsOf(items: readonly object[]): number {
+  let sum = 0;
+  for (const item of items) {
+    const chars = counted.get(item) ?? JSON.stringify(item).length + 1;
+    counted.set(item, chars);
+    sum += chars;
+  }
+  return sum;
+}
+
 /** The same in so many characters: what has ended goes first, what waits last. */
 function fitted(server: ShownServer, chars: number): ShownServer {
   let { waiting, running, ended, allowances } = server;
@@ -227,8 +240,10 @@ function fitted(server: ShownServer, chars: number): ShownServer {
     more_waiting: server.more_waiting + server.waiting.length - waiting.length,
     more_running: server.more_running + server.running.length - running.length,
   });
+  const bare = JSON.stringify({ ...server, waiting: [], running: [], ended: [], allowances: [] }).length;
   for (let one = made(); ; one = made()) {
-    if (JSON.stringify(one).length <= chars) return one;
+    if (bare + [waiting, running, ended, allowances].reduce((sum, items) => sum + charsOf(items), 0) <= chars)
+      return one;
     if (ended.length > 0) ended = [];
     else if (running.length > 0) running = running.slice(Math.ceil(running.length / 2));
     else if (allowances.length > 0) allowances = allowances.slice(0, allowances.length >> 1);

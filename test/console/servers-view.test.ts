@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test';
+import { expect, spyOn, test } from 'bun:test';
 import { type FleetOfHub, type ServerOfFleet, ServersView } from '../../src/console/servers-view.ts';
 import type { WatchedFleet } from '../../src/console/shown-servers.ts';
 import { readTold } from '../../src/console/watched-server.ts';
@@ -96,4 +96,24 @@ test('a server that writes a lot takes no room of another, and says how much has
   expect(loud?.waiting.length).toBeLessThan(40);
   expect((loud?.waiting.length ?? 0) + (loud?.more_waiting ?? 0)).toBe(100);
   expect(JSON.stringify(loud).length).toBeLessThan(150_000);
+});
+
+test('what servers send is written out once, however much it is and however often it is looked who is connected', async () => {
+  const text = '\u0001'.repeat(400);
+  const most = { token: text, address: text, profile: text, cmd: text, reason: text };
+  const all = state({ waiting: Array.from({ length: 100 }, (_, at) => waiting(idOf(at), most)) });
+  const { watch } = hubOf([{}, {}], () => ({ version: 1, state: all }));
+  await watch();
+  await eventually('all are shown', async () => (await watch()).fleet?.servers.every(({ fault }) => fault === null));
+  const { stringify } = JSON;
+  const written: number[] = [];
+  using _spy = spyOn(JSON, 'stringify').mockImplementation((value: unknown) => {
+    const made = stringify(value);
+    written.push(made.length);
+    return made;
+  });
+  const looks = (): number => written.filter((length) => length > 100_000).length;
+  // All that is shown, once for each look: what one server has sent is longer.
+  await eventually('it was looked twice', () => looks() > 1, 5000);
+  expect(Math.max(...written)).toBeLessThan(400_000);
 });
