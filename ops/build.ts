@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import manifest from '../package.json';
 
-/** The release set: name of the file, and Bun's name of the target. */
+/** The release targets: name of the file, and Bun's name of the target. */
 export const RELEASE_TARGETS = {
   'agent3-linux-x64': 'bun-linux-x64',
   'agent3-linux-x64-baseline': 'bun-linux-x64-baseline',
@@ -28,9 +28,9 @@ export function build(name: string, target?: string, version: string = manifest.
     '--compile',
     '--bytecode',
     '--format=esm',
-    // A subcommand loads what it needs alone, at 10 ms of CPU in place of 25: `agent3 console obey` has to be quick.
+    // A subcommand loads only what it needs, in 10 ms of CPU instead of 25, because `agent3 console obey` must be quick.
     '--splitting',
-    // Without these two, the executable would run what it finds in its working directory.
+    // Without these two, the executable would run files in its working directory.
     '--no-compile-autoload-dotenv',
     '--no-compile-autoload-bunfig',
     `--define=AGENT3_BUILD_VERSION=${JSON.stringify(version)}`,
@@ -43,7 +43,7 @@ export function build(name: string, target?: string, version: string = manifest.
   return outfile;
 }
 
-/** The commit that is checked out, with `+` when files were changed since; `unknown` without git. */
+/** Returns the current commit, with `+` for changed files; `unknown` without git. */
 function commitName(): string {
   const commit = git('rev-parse', '--short=12', 'HEAD');
   if (commit === undefined) return 'unknown';

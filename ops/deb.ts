@@ -16,25 +16,25 @@ import { fill } from '../src/install/plan.ts';
 import { LOOK_USER } from '../src/lib/look-user.ts';
 import { MANUAL_PAGES } from './manual.ts';
 
-/** What a package is made of. */
+/** The content of a package. */
 export interface DebOptions {
   readonly binary: string;
-  /** By Debian's names: `amd64`, `arm64`. */
+  /** Debian's name: `amd64`, `arm64`. */
   readonly architecture: string;
   readonly version: string;
-  /** Where the package goes. */
+  /** The directory for the package. */
   readonly directory: string;
-  /** Tests on an emulated machine leave it out. */
+  /** Left out in tests on an emulated machine. */
   readonly compression?: 'gzip' | 'none';
 }
 
 const OPS = import.meta.dir;
 const MAINTAINER = 'The Agent3 authors <owners@agent3.invalid>';
 
-/** Captured logs, as the installer has them on a machine without an older agent. */
+/** Log files, as on a machine without an older agent. */
 const CAPTURED_LOGS = '/var/log/agent3/watchdog.log';
 
-/** Makes `agent3_<version>_<architecture>.deb` with dpkg-deb(1); gives its path. Throws where that is missing. */
+/** Makes `agent3_<version>_<architecture>.deb` with dpkg-deb(1) and returns its path. Throws without dpkg-deb. */
 export function buildDeb({ binary, architecture, version, directory, compression = 'gzip' }: DebOptions): string {
   const tree = mkdtempSync(join(tmpdir(), 'agent3-deb-'));
   try {
@@ -65,7 +65,7 @@ function fillTree(tree: string, binary: string, version: string): void {
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   cpSync(binary, join(tree, 'usr/bin/agent3'));
   chmodSync(join(tree, 'usr/bin/agent3'), BINARY_ACCESS.mode);
-  // Not below /lib: that is a link to here, and dpkg 1.22 warns at the removal of a directory that it holds through it.
+  // Not below /lib, which is a link to here: dpkg 1.22 warns when it removes a directory through it.
   for (const unit of shippedUnits()) {
     put(`usr/lib/systemd/system/${unit}`, template(unit).replaceAll('/usr/local/bin/agent3', '/usr/bin/agent3'));
   }
@@ -76,7 +76,7 @@ function fillTree(tree: string, binary: string, version: string): void {
   );
   put('usr/share/doc/agent3/changelog.gz', gzipSync(changelog(version), { level: 9 }));
   for (const { name, text } of MANUAL_PAGES) put(`usr/share/man/man1/${name}.gz`, gzipSync(text, { level: 9 }));
-  // As in the repository, so that their links lead somewhere.
+  // With the paths of the repository, so that their links work.
   for (const directory of ['docs', 'pictures']) {
     for (const file of new Bun.Glob('**/*').scanSync(join(OPS, directory)))
       put(`usr/share/doc/agent3/ops/${directory}/${file}`, readFileSync(join(OPS, directory, file)));
@@ -109,8 +109,8 @@ function maintainerScript(name: string): string {
 }
 
 /**
- * What the purge of the package removes, beside the configuration, of which a part stays, and the drop-ins of the agent,
- * which may be those of the agent before: the rest dpkg knows.
+ * Returns what the purge of the package removes. Not included: the configuration, of which a part stays, the drop-ins of
+ * the agent, which may be from the agent before, and what dpkg removes itself.
  */
 export function purgedPaths(): string[] {
   return INVENTORY.filter(({ kind }) => kind === 'directory' || kind === 'state')
@@ -118,7 +118,7 @@ export function purgedPaths(): string[] {
     .filter((name) => name !== PATHS.dropIns && !`${name}/`.startsWith(`${PATHS.configuration}/`));
 }
 
-/** The names of the units that the package brings. */
+/** The names of the units in the package. */
 function shippedUnits(): string[] {
   const shipped = INVENTORY.filter((entry) => entry.shipped === true).map(({ name }) => basename(name));
   return shipped.filter((name) => /\.(service|timer|slice|socket|path)$/.test(name));
@@ -128,7 +128,7 @@ function template(name: string): string {
   return readFileSync(join(OPS, name), 'utf8');
 }
 
-/** A field of several lines: each is indented, an empty one is a dot (deb822(5)). */
+/** Formats a field of several lines: each is indented, an empty line is a dot (deb822(5)). */
 function indented(text: string): string {
   return text
     .trimEnd()
@@ -162,8 +162,8 @@ Recommends: logrotate, bubblewrap
 Suggests: caddy
 Description: shell on this server for an AI model
  Agent3 gives an AI model, such as ChatGPT or Claude, a shell on this
- server: one executable that answers over HTTP, holds every limit and loses no
- output. This package sets it up as a service with a user of its own.
+ server: one executable that answers over HTTP, enforces limits and loses no
+ output. This package installs it as a service with its own user.
 `,
   );
 }

@@ -1,13 +1,13 @@
-/** What a dotenv file has and an EnvironmentFile has not. */
+/** Differences of a dotenv file from an EnvironmentFile. */
 export interface EnvFileOptions {
-  /** A `#` behind a blank begins a comment. */
+  /** A `#` after a blank begins a comment. */
   readonly comments?: boolean;
 }
 
 /**
- * The settings in a file of `NAME=value` lines, as systemd reads an EnvironmentFile (systemd.exec(5)): quotes hold a
- * value together, also over lines, a backslash outside of them and in double ones takes what follows as it is, and the
- * last line of a name counts. An `export` in front, as shells have it, is taken off.
+ * Parses a file of `NAME=value` lines as systemd parses an EnvironmentFile (systemd.exec(5)). Quotes enclose a value, also
+ * over several lines. Outside of quotes and in double quotes, a backslash escapes the next character. The last line of a
+ * name counts. A leading `export`, as in shells, is removed.
  */
 export function parseEnvFile(text: string, { comments = false }: EnvFileOptions = {}): Record<string, string> {
   const values: Record<string, string> = {};
@@ -15,16 +15,16 @@ export function parseEnvFile(text: string, { comments = false }: EnvFileOptions 
   return values;
 }
 
-/** What is wrong with a line of such a file: it assigns nothing, or its value takes lines below. */
+/** A fault of a line: it assigns nothing, or its value extends over the lines below. */
 export interface EnvFileFault {
   readonly kind: 'none' | 'quote' | 'backslash';
-  /** From 1. */
+  /** Counted from 1. */
   readonly line: number;
-  /** The name that it sets, or its first word: never a value, which may be a secret. */
+  /** The name that it sets, or its first word; never a value, which may be a secret. */
   readonly name: string | undefined;
 }
 
-/** The lines that systemd reads otherwise than their owner means them. */
+/** Returns the lines that systemd probably reads in another way than their owner means. */
 export function envFileFaults(text: string): EnvFileFault[] {
   const faults: EnvFileFault[] = [];
   for (const { at, name, takesMore } of assignments(text, false)) {
@@ -37,9 +37,9 @@ export function envFileFaults(text: string): EnvFileFault[] {
 }
 
 interface Assignment extends Value {
-  /** Where it begins. */
+  /** Its first line. */
   readonly at: number;
-  /** Undefined: a line that assigns nothing, and is no comment. */
+  /** Undefined for a line that is neither an assignment nor a comment. */
   readonly name: string | undefined;
 }
 
@@ -55,7 +55,7 @@ function* assignments(text: string, comments: boolean): Generator<Assignment> {
 
 const NO_VALUE: Value = { value: '', length: 0, takesMore: undefined };
 
-/** A name up to its `=`; or a whole line that has none, such as a comment, which a backslash carries on. */
+/** A name up to its `=`, or a whole line without one, such as a comment, which a backslash continues. */
 const LINE = /^(?:(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=|[#;](?:\\[\s\S]|[^\\\n])*(?:\n|$)|[^\n]*(?:\n|$))/;
 
 /** The pieces of a value: blanks at its beginning and after quotes, quotes, an escape, a comment, any other character. */
@@ -63,18 +63,18 @@ const PIECE = /([ \t\r]+)|'([^']*)(?:'|$)|"((?:\\[\s\S]|[^"\\])*)(?:"|$)|\\([\s\
 
 interface Value {
   readonly value: string;
-  /** Of what stands for it, with the end of its line. */
+  /** The text of the value, with the end of its line. */
   readonly length: number;
-  /** What carries it on beyond its line. */
+  /** What continues it beyond its line. */
   readonly takesMore: 'quote' | 'backslash' | undefined;
 }
 
 function readValue(text: string, comments: boolean): Value {
   let value = '';
   let takesMore: Value['takesMore'];
-  /** Blanks that count only when something follows. */
+  /** Blanks that count only when text follows. */
   let blanks = '';
-  /** Outside of quotes and before plain text: there a quote opens, and blanks are nothing. */
+  /** True outside of quotes and before plain text, where a quote opens and blanks are ignored. */
   let isOpen = true;
   PIECE.lastIndex = 0;
   for (let match = PIECE.exec(text); match !== null; match = PIECE.exec(text)) {
@@ -95,7 +95,7 @@ function readValue(text: string, comments: boolean): Value {
       continue;
     }
     if (escaped === '' || escaped === '\n') takesMore ??= 'backslash';
-    // A quote in the middle of plain text is a character like others.
+    // A quote in the middle of plain text is an ordinary character.
     if (single !== undefined || double !== undefined) PIECE.lastIndex = match.index + 1;
     value += (isOpen ? '' : blanks) + (escaped === undefined ? whole.slice(0, 1) : escaped.replace('\n', ''));
     blanks = '';
@@ -109,16 +109,16 @@ function lineEnd(text: string, from: number): number {
   return end === -1 ? text.length : end + 1;
 }
 
-/** In double quotes a backslash escapes these alone, and a line break after it goes. */
+/** In double quotes, a backslash escapes only these, and removes a following line break. */
 function unescapeOne(whole: string, character: string): string {
   if (character === '\n') return '';
   return '"\\`$'.includes(character) ? character : whole;
 }
 
-/** What systemd, shells and `.env` readers take as it is. */
+/** Values that systemd, shells and `.env` readers read without quotes. */
 const PLAIN = /^[\w./:@%+,=-]*$/;
 
-/** `value` as it is written behind `NAME=`, so that systemd and `sh` read the same. It has no line break. */
+/** Quotes `value` for a line `NAME=value`, so that systemd and `sh` read the same. It must not have a line break. */
 export function formatEnvValue(value: string): string {
   if (PLAIN.test(value)) return value;
   return `'${value.replaceAll("'", `'"'"'`)}'`;

@@ -2,19 +2,19 @@ import { type Argument, Command, type CommandUnknownOpts, type Option } from '@c
 import { COMMANDS, define } from '../src/cli/program.ts';
 
 /*
- * The manual pages, made from the table of commands: agent3(1) with all of them, and agent3-NAME(1) for each with its
- * options. What a page says beyond the table stands here.
+ * The manual pages, made from the table of commands: agent3(1) with all commands, and agent3-NAME(1) for each command with
+ * its options. Further text of the pages is here.
  */
 
 interface ManualPage {
   /** Such as `agent3-token.1`. */
   readonly name: string;
-  /** In the language of man(7). */
+  /** The text, in the language of man(7). */
   readonly text: string;
 }
 
 const DESCRIPTION = `Agent3 gives an AI model, such as ChatGPT or Claude, a shell on this server.
-It answers over HTTP, holds every command to its limits, and keeps all output until it is removed or expires.
+It answers over HTTP, enforces the limits of every command, and keeps all output until it is removed or expires.
 Installed as a package it runs as
 .BR agent3.service ,
 and its commands run in
@@ -32,7 +32,7 @@ const EXIT_STATUS = `0 for success, 1 for a failure, 2 for a mistake on the comm
 .B agent3 exec
 ends with the exit code of its command, and with 255 when it failed itself.`;
 
-/** All manual pages, as built from the commands of this version. */
+/** All manual pages, built from the commands of this version. */
 export const MANUAL_PAGES: readonly ManualPage[] = await makePages();
 
 async function makePages(): Promise<ManualPage[]> {
@@ -124,7 +124,7 @@ function italic(text: string): string {
   return `.I ${escaped(text)}`;
 }
 
-/** Text as man(7) takes it: nothing of it is a request, and a hyphen is one that can be copied. */
+/** Escapes text for man(7): it contains no requests, and its hyphens can be copied. */
 function escaped(text: string): string {
   const line = text.replaceAll('\n', ' ').replaceAll('\\', '\\e').replaceAll('-', '\\-');
   return /^[.']/.test(line) ? `\\&${line}` : line;

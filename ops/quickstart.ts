@@ -2,8 +2,8 @@ import { newToken } from '../src/lib/token.ts';
 import { build } from './build.ts';
 
 /**
- * The README's first command: builds the executable, starts it with a new token on 127.0.0.1, and prints a line to
- * paste. For a first look; an installed agent has its settings in a file.
+ * The first command of the README: builds the executable, starts it with a new token on 127.0.0.1, and prints a line to
+ * paste. An installed agent has its settings in a file.
  */
 const token = process.env['AGENT3_API_TOKEN'] || newToken();
 const executable = build('agent3');
@@ -17,7 +17,7 @@ const agent = Bun.spawn([executable, 'serve'], {
 });
 process.on('SIGTERM', () => agent.kill('SIGTERM'));
 process.on('SIGINT', () => {
-  // A terminal sends Ctrl-C to the agent as well, and a second one would end it at once.
+  // A terminal sends Ctrl-C to the agent too, and a second signal would end it at once.
   if (!process.stdin.isTTY) agent.kill('SIGINT');
 });
 
@@ -30,9 +30,9 @@ curl -s ${url} -H 'X-Auth-Token: ${token}' -d '{"op":"shell","args":{"cmd":"unam
 }
 process.exit(await agent.exited);
 
-/** Whether this agent answers, by its token: another one may have the port. False when it ended instead. */
+/** Returns true when this agent answers, checked by its token because another agent may use the port; false when it ended. */
 async function answers(base: string): Promise<boolean> {
-  // Also by a signal, which leaves no exit code.
+  // It may also end by a signal, without an exit code.
   const ended = new AbortController();
   void agent.exited.then(() => ended.abort());
   while (!ended.signal.aborted) {

@@ -8,16 +8,16 @@ import { buildDeb } from './deb.ts';
 const OPS = import.meta.dir;
 const OUT = join(OPS, '../dist/release');
 
-/** What goes into a bundle beside the executable: the files of the service, as they are for reading. */
+/** The files of the service that a bundle contains, for reading. */
 const BUNDLED = /^(install|agent3.*|Caddyfile)$/;
 
-/** The packages for Debian, each from the executable that runs on every machine of its architecture. */
+/** The Debian packages, each with the executable for all machines of its architecture. */
 const PACKAGES: Readonly<Record<string, keyof typeof RELEASE_TARGETS>> = {
   amd64: 'agent3-linux-x64-baseline',
   arm64: 'agent3-linux-arm64',
 };
 
-/** Makes `agent3-<version>-linux-<arch>.tar.gz`: the executable, `ops/`, and what is to be read without a network. Gives its path. */
+/** Makes `agent3-<version>-linux-<arch>.tar.gz`: the executable, `ops/`, and the documents. Returns its path. */
 export function buildBundle(binary: string, target: string, directory: string): string {
   const name = `agent3-${manifest.version}-${target}`;
   const work = mkdtempSync(join(tmpdir(), 'agent3-bundle-'));
@@ -40,14 +40,15 @@ export function buildBundle(binary: string, target: string, directory: string): 
   }
 }
 
-/** What is made: of the names of bundles (`linux-x64`), or of all where none is given. Throws for a name that is none. */
+/** Returns what to make, by the names of bundles (`linux-x64`), or all without names. Throws for an unknown name. */
 export function chosenTargets(bundles: readonly string[]): readonly (readonly [name: string, target: string])[] {
   const all = Object.entries(RELEASE_TARGETS);
   if (bundles.length === 0) return all;
   const named = new Map(all.map((entry) => [entry[0].replace(/^agent3-/, ''), entry]));
   return bundles.map((bundle) => {
     const entry = named.get(bundle);
-    if (entry === undefined) throw new Error(`there is no bundle ${bundle}: ${[...named.keys()].join(', ')}`);
+    if (entry === undefined)
+      throw new Error(`there is no bundle ${bundle}. There are: ${[...named.keys()].join(', ')}`);
     return entry;
   });
 }

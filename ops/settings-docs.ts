@@ -3,13 +3,13 @@ import { INVENTORY } from '../src/install/inventory.ts';
 import { OTHER_VARIABLES, SETTING_ROWS } from '../src/settings/config.ts';
 
 /*
- * What two tables of the source say, for owners: `ops/agent3.env.example` and the table of `ops/docs/settings.md`, and the
- * table of what is added to a server in `ops/docs/install.md`. Run it after a change of either; tests compare them.
+ * Generates documents from two tables of the source: `ops/agent3.env.example` and the table of `ops/docs/settings.md`, and
+ * the table of what is added to a server in `ops/docs/install.md`. Run it after a change; tests compare them.
  */
 
 const ROOT = join(import.meta.dir, '..');
 
-/** Where these are, from the top of the repository. */
+/** Paths of the documents, from the top of the repository. */
 export const SETTINGS_DOCS = {
   example: 'ops/agent3.env.example',
   settings: 'ops/docs/settings.md',
@@ -27,7 +27,7 @@ const SERVICE_HEAD = `
 const SCHEDULE = 'AGENT3_WATCHDOG_SCHEDULE';
 const SCHEDULE_DEFAULT = '*/5 * * * *';
 
-/** The text of the example: each setting with what it is for; what has a default is commented out. */
+/** Returns the example: each setting with its description. Settings with a default are comments. */
 export function settingsExample(): string {
   const own = SETTING_ROWS.filter(([, { service }]) => service === undefined).map(
     ([name, { about, schema, example, isInstalled }]) =>
@@ -40,7 +40,7 @@ export function settingsExample(): string {
   return [HEAD, ...own, SERVICE_HEAD, ...ofService, schedule].join('');
 }
 
-/** The table of settings. */
+/** Returns the table of settings. */
 export function settingsTable(): string {
   const rows = SETTING_ROWS.map(([name, { about, schema, otherwise, service }]) => {
     const value: unknown = schema['default'];
@@ -51,12 +51,12 @@ export function settingsTable(): string {
   return ['| variable | default | meaning |', '| --- | --- | --- |', ...rows, schedule, ''].join('\n');
 }
 
-/** A document with its table of settings replaced by the one of the settings. */
+/** Returns a document with its table of settings replaced. */
 export function withSettingsTable(document: string): string {
   return document.replace(/^\| variable \| default \| meaning \|\n(?:\|.*\n)+/m, () => settingsTable());
 }
 
-/** The table of what is added to a server. */
+/** Returns the table of what is added to a server. */
 export function inventoryTable(): string {
   const rows = INVENTORY.map(({ kind, name, what, when = 'always', goes = 'uninstall' }) => {
     const word = kind === 'user' ? 'user ' : kind === 'membership' ? 'groups of ' : '';

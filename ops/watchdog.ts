@@ -14,34 +14,34 @@ import {
 import type { Target } from './watchdog/target.ts';
 
 /*
- * The watchdog: is the agent alive, and if not, restart it. It imports nothing of src, so that it lives when the agent
- * is broken.
+ * The watchdog checks the agent, and restarts it when it does not answer. It imports nothing of src, so that it works when
+ * the agent is broken.
  */
 
-/** How a check ended, as the exit code tells it. */
+/** The result of a check, which is the exit code. */
 export const CHECK = { ok: 0, restarted: 1, down: 3 } as const;
 export type CheckResult = (typeof CHECK)[keyof typeof CHECK];
 
 export interface CheckOptions {
   readonly target: Target;
   readonly write: WriteLine;
-  /** The directory of the logs that are not to grow beyond their size; undefined: nobody asked for that. */
+  /** The directory of logs whose size is limited; undefined for no limit. */
   readonly logs: string | undefined;
-  /** Where it remembers its restarts. */
+  /** The file of its restarts. */
   readonly stateFile: string;
-  /** Between the first look and the second, before anything is done. */
+  /** Seconds between the first check and the second, before a restart. */
   readonly recheckSeconds: number;
-  /** How long a restarted agent may take to be well. */
+  /** How long a restarted agent may take to answer, in seconds. */
   readonly recoverySeconds: number;
 }
 
-/** One check: looks, looks again when something is wrong, restarts when it still is; writes what it found. */
+/** Checks the agent once. When something is wrong, checks again, and then restarts it. Writes what it found. */
 export async function checkOnce(options: CheckOptions): Promise<CheckResult> {
   const { target, write, stateFile, recheckSeconds } = options;
   const rotation = options.logs === undefined ? undefined : rotateLargeLogs(options.logs);
   if (rotation !== undefined) write(rotation);
   if (readService(target.unit).isSwitchedOff) {
-    write('Agent3 is switched off (its unit is disabled and stopped)');
+    write('Agent3 is disabled (its unit is disabled and stopped)');
     return CHECK.ok;
   }
   const fault = (await findFault(target)) === undefined ? undefined : await lookAgain(target, recheckSeconds);
@@ -57,9 +57,9 @@ export async function checkOnce(options: CheckOptions): Promise<CheckResult> {
     );
     return CHECK.down;
   }
-  // What a restart of the agent alone did not mend, a command may hold up.
+  // When a restart of the agent did not help, a command may be the cause.
   const isAgain = trouble.restarts > 0;
-  write(`Agent3 not running. Restarting... (${fault}${isAgain ? '; every command is stopped as well' : ''})`);
+  write(`Agent3 not running. Restarting... (${fault}${isAgain ? '; every command is stopped too' : ''})`);
   if (isAgain) stopCommands(target.unit);
   return restartAndLook(options, trouble);
 }
@@ -73,7 +73,7 @@ const LOOK_MS = 1000;
 
 async function restartAndLook(options: CheckOptions, before: Trouble): Promise<CheckResult> {
   const { target, write, stateFile, recoverySeconds } = options;
-  // Counted until a later check finds the agent well: one that dies again within minutes was not helped.
+  // Counted until a later check succeeds: an agent that dies again within minutes still has the problem.
   const trouble: Trouble = { restarts: before.restarts + 1, lastRestart: Date.now() };
   writeTrouble(stateFile, trouble);
   let fault = restart(target.unit) ?? (await findFault(target));
@@ -90,25 +90,25 @@ async function restartAndLook(options: CheckOptions, before: Trouble): Promise<C
   return CHECK.down;
 }
 
-/** From the third restart in vain, the owner is asked to look. */
+/** Asks the owner to look, from the third restart that did not help. */
 function adviceAfter({ restarts }: Trouble): string {
   if (restarts < RESTARTS_UNTIL_HELP) return '';
-  return `${restarts} restarts did not help: the owner has to look, journalctl -u agent3. `;
+  return `${restarts} restarts did not help. The owner must look: journalctl -u agent3. `;
 }
 
-/** Checks by a cron schedule until `stop` happens. Throws an `Error` for a schedule that is none. */
+/** Checks by a cron schedule until `stop` aborts. Throws an `Error` for an invalid schedule. */
 export async function checkOnSchedule(schedule: string, options: CheckOptions, stop: AbortSignal): Promise<void> {
   const { CronJob, validateCronExpression } = await import('cron');
   const { valid, error } = validateCronExpression(schedule);
   if (!valid)
     throw new Error(
-      `AGENT3_WATCHDOG_SCHEDULE: "${schedule.slice(0, 60)}" is no schedule of cron: ${error?.message ?? ''}`,
+      `AGENT3_WATCHDOG_SCHEDULE: "${schedule.slice(0, 60)}" is not a cron schedule: ${error?.message ?? ''}`,
     );
   const job = CronJob.from({
     cronTime: schedule,
     onTick: async () => void (await checkOnce(options)),
     errorHandler: (fault) => options.write(`the check itself failed: ${String(fault).slice(0, 300)}`),
-    // A check that takes long is not joined by a second one.
+    // A second check does not start during a long one.
     waitForCompletion: true,
     start: true,
   });

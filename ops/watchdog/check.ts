@@ -2,12 +2,12 @@ import { readService } from './service.ts';
 import type { Target } from './target.ts';
 
 const HEALTH_SECONDS = 5;
-/** The command takes a millisecond; a machine under load gets time. */
+/** The command takes a millisecond; more time is for a machine under load. */
 const COMMAND_SECONDS = 15;
 
 /**
- * What is wrong with the agent, in a few words; undefined when nothing is: its unit is active, `healthz` answers, and a
- * command through the API comes back. An agent that refuses because it is busy, or frozen by its owner, is alive.
+ * Describes what is wrong with the agent; undefined when its unit is active, `healthz` answers, and a command through the
+ * API succeeds. An agent that refuses because it is busy or frozen is alive.
  */
 export async function findFault(target: Target): Promise<string | undefined> {
   const { state, isActive } = readService(target.unit);
@@ -17,14 +17,14 @@ export async function findFault(target: Target): Promise<string | undefined> {
   return health.isFrozen ? undefined : await commandFault(target);
 }
 
-/** What an agent says of itself. */
+/** The answer of `healthz`. */
 export interface Health {
   readonly version: string;
-  /** Its owner has frozen the server. */
+  /** Whether the server is frozen. */
   readonly isFrozen: boolean;
 }
 
-/** What the agent that answers on `origin` says, or what is wrong there, in a few words. */
+/** Returns the answer of `healthz` at `origin`, or what is wrong. */
 export async function askHealth(
   origin: string,
   init: BunFetchRequestInit = {},
@@ -34,16 +34,14 @@ export async function askHealth(
   if ('fault' in answer) return { fault: `healthz ${answer.fault}`, isGone: answer.isGone };
   if (answer.status !== 200) return { fault: `healthz answers ${answer.status}` };
   const { version, frozen } = answer.body;
-  return typeof version === 'string'
-    ? { version, isFrozen: frozen === true }
-    : { fault: 'healthz is not that of Agent3' };
+  return typeof version === 'string' ? { version, isFrozen: frozen === true } : { fault: 'healthz is not from Agent3' };
 }
 
-/** Statuses of an agent that is alive and has no time: too many commands, too many failed logins from here. */
+/** Statuses of an agent that is alive but busy: too many commands, too many wrong tokens from here. */
 const BUSY = 429;
 
 async function commandFault(target: Target): Promise<string | undefined> {
-  // Where commands have rules, a person might be asked about the check, every five minutes.
+  // With rules, the check could ask a person for approval every five minutes.
   const { body: info } = { body: {} as Record<string, unknown>, ...(await call(target, 'server_info', {})) };
   const { profile } = info as { profile?: { has_rules?: boolean } };
   if (profile?.has_rules === true) return undefined;
@@ -51,17 +49,17 @@ async function commandFault(target: Target): Promise<string | undefined> {
   const answer = await call(target, 'shell', { cmd: `printf %s ${nonce}`, timeout: COMMAND_SECONDS });
   if ('fault' in answer) return `a command ${answer.fault}`;
   if (answer.status === BUSY) return undefined;
-  // It was frozen meanwhile.
+  // The server was frozen meanwhile.
   if (answer.body['error'] === 'Frozen') return undefined;
   if (answer.body['error'] === 'Unauthorized') return 'the token of the settings is refused';
-  // A profile that takes no commands, or cannot be had, is a matter of its owner: a restart changes nothing of it.
+  // A restart cannot change a profile that allows no commands or has a fault.
   if (['Forbidden', 'Not available'].includes(String(answer.body['error']))) return undefined;
   const { stdout, status, session } = answer.body;
-  // Nothing is left of the check; a session that cannot be closed goes by its age.
+  // Removes the session of the check. A session that cannot be closed expires.
   if (typeof session === 'string') await call(target, 'close_session', { session });
   if (answer.status !== 200) return `a command is answered ${answer.status}`;
   if (stdout === nonce || status === 'running') return undefined;
-  return `a command did not give what it printed (${String(status).slice(0, 40)})`;
+  return `a command returned no output (${String(status).slice(0, 40)})`;
 }
 
 type Reply =
@@ -78,7 +76,7 @@ async function ask(url: string, init: BunFetchRequestInit, seconds: number): Pro
     const response = await fetch(url, {
       ...init,
       signal: AbortSignal.timeout(seconds * 1000),
-      // It is asked on loopback, under another name than that of its certificate.
+      // On loopback, its certificate has another name.
       tls: { ...init.tls, rejectUnauthorized: false },
     });
     const body = parsed(await textOf(response));
@@ -89,10 +87,10 @@ async function ask(url: string, init: BunFetchRequestInit, seconds: number): Pro
   }
 }
 
-/** Longer than any answer of an agent: another program may have its port, and this runs as root. */
+/** More bytes than any answer of an agent: another program may use its port, and this runs as root. */
 const MAX_ANSWER_BYTES = 1_048_576;
 
-/** Cut where it is too long. */
+/** Reads a body, cut when it is too long. */
 async function textOf(response: Response): Promise<string> {
   const decoder = new TextDecoder();
   let [text, bytes] = ['', 0];

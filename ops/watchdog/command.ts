@@ -1,18 +1,18 @@
-/** What a program of the system said. */
+/** The result of a system program. */
 export interface CommandResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Programs of the system, wherever the caller's own PATH points. */
+/** The PATH of system programs, instead of the caller's. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const DEFAULT_SECONDS = 120;
 
 /**
- * Runs a program to its end; 127 for a program that is not installed, 124 for one that took too long. It gets nothing of the
- * caller's environment, which may hold the token.
+ * Runs a program. Returns code 127 when it is not installed, 124 when it took too long. It does not get the caller's
+ * environment, which may have the token.
  */
 export function runCommand(argv: readonly string[], seconds: number = DEFAULT_SECONDS, path = PATH): CommandResult {
   try {

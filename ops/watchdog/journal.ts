@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs';
 /** Appends a line to the watchdog's log. */
 export type WriteLine = (text: string) => void;
 
-/** Lines go to `path`, `-` is standard output. A link in its place is refused: root writes here. */
+/** Opens a log at `path`, `-` for standard output. Refuses a symbolic link, because root writes here. */
 export function openJournal(path: string, now: () => Date = () => new Date()): WriteLine {
   return (text) => {
     const line = `${isoDate(now())} - ${text}\n`;
@@ -14,7 +14,7 @@ export function openJournal(path: string, now: () => Date = () => new Date()): W
     try {
       append(path, line);
     } catch (error) {
-      // A full disk must not keep the agent from being restarted: the line goes to systemd's journal.
+      // A full disk must not prevent the restart of the agent: the line goes to systemd's journal.
       process.stderr.write(`${line}(${path}: ${error instanceof Error ? error.message : String(error)})\n`);
     }
   };

@@ -2,15 +2,15 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { startUnit } from './service.ts';
 
-/** What the agent and the watchdog write in the directory of the logs, as ops/agent3.logrotate has it. */
+/** The logs of the agent and the watchdog, as in ops/agent3.logrotate. */
 const LOGS = ['audit.jsonl', 'agent3.log', 'watchdog.log'];
 
-/** As `maxsize` in ops/agent3.logrotate, and the size at which the agent begins to hold tokens back. */
+/** Like `maxsize` in ops/agent3.logrotate. At this size the agent begins to limit tokens. */
 const MOST_BYTES = 64 * 1_048_576;
 
 /**
- * Lets logrotate run now, where a log has grown beyond its size since its daily run. Gives a line about it; undefined
- * where nothing was to be done.
+ * Runs logrotate when a log has grown beyond its size since the daily run. Returns a line about it; undefined when there
+ * was nothing to do.
  */
 export function rotateLargeLogs(directory: string): string | undefined {
   const large = LOGS.filter((name) => sizeOf(join(directory, name)) >= MOST_BYTES);
@@ -19,7 +19,7 @@ export function rotateLargeLogs(directory: string): string | undefined {
   return `Rotating ${large.join(', ')}, larger than 64 MiB${fault === undefined ? '' : `: ${fault}`}`;
 }
 
-/** 0 where there is no such file. */
+/** Returns the size of a file, 0 without the file. */
 function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

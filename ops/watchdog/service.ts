@@ -1,17 +1,17 @@
 import { type CommandResult, runCommand } from './command.ts';
 
-/** What systemd says of the unit of the agent. */
+/** The state of the agent's unit in systemd. */
 export interface ServiceState {
-  /** systemd's word: `active`, `reloading`, `inactive`, `failed` …; `unknown` where it cannot be asked. */
+  /** As systemd calls it: `active`, `reloading`, `inactive`, `failed` …; `unknown` when it cannot be asked. */
   readonly state: string;
-  /** It runs, also while it opens its logs again. */
+  /** It runs, also during a reload. */
   readonly isActive: boolean;
   readonly isEnabled: boolean;
-  /** Its owner has switched it off for good: it is not to be started again. */
+  /** Its owner has disabled it, so it must not be started again. */
   readonly isSwitchedOff: boolean;
-  /** Its process; 0 where none runs. */
+  /** Its process; 0 when it does not run. */
   readonly pid: number;
-  /** What the agent has told systemd of its commands. */
+  /** The status text of the agent about its commands. */
   readonly statusText: string;
 }
 
@@ -29,7 +29,7 @@ export function readService(unit: string): ServiceState {
   };
 }
 
-/** Properties of a unit as systemd has them (systemctl(1), show), in the order of `names`; empty where it cannot be asked. */
+/** Returns properties of a unit (systemctl(1), show), in the order of `names`; empty when systemd cannot be asked. */
 export function unitProperties<N extends string>(unit: string, ...names: readonly N[]): Record<N, string> {
   const { stdout } = systemctl(['show', '-p', names.join(','), unit], ASK_SECONDS);
   const value = (name: N): string => new RegExp(`^${name}=(.*)$`, 'm').exec(stdout)?.[1] ?? '';
@@ -39,17 +39,17 @@ export function unitProperties<N extends string>(unit: string, ...names: readonl
 const ASK_SECONDS = 5;
 const RESTART_SECONDS = 90;
 
-/** Restarts the unit; systemd waits until it says that it is ready. Gives what systemd said against it, if anything. */
+/** Restarts the unit and waits until it is ready. Returns the error of systemd, if any. */
 export function restart(unit: string): string | undefined {
   return faultOf('restart', systemctl(['restart', unit], RESTART_SECONDS));
 }
 
-/** Starts a unit, and does not wait for it. Gives what systemd said against it, if anything. */
+/** Starts a unit without waiting. Returns the error of systemd, if any. */
 export function startUnit(unit: string): string | undefined {
   return faultOf(`start ${unit}`, systemctl(['--no-block', 'start', unit], ASK_SECONDS));
 }
 
-/** Stops every command of the agent: they run in a unit of their own, which a restart of the agent leaves alone. */
+/** Stops every command of the agent. They run in their own unit, which a restart of the agent does not stop. */
 export function stopCommands(unit: string): void {
   systemctl(['try-restart', `${unit.replace(/\.service$/, '')}-commands.service`], RESTART_SECONDS);
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** What the watchdog remembers: restarts since the agent was last found well. */
+/** The state of the watchdog: restarts since the last successful check. */
 export interface Trouble {
   readonly restarts: number;
   /** Milliseconds since the epoch. */
@@ -12,25 +12,25 @@ export const NO_TROUBLE: Trouble = { restarts: 0, lastRestart: 0 };
 
 const FIRST_WAIT_MINUTES = 5;
 const LONGEST_WAIT_MINUTES = 60;
-/** A timer that comes a little early is not sent away for five more minutes. */
+/** Tolerance for a timer that is a little early. */
 const SLACK_MS = 30_000;
 
-/** After this many restarts that did not help, a person has to look. */
+/** After this many restarts that did not help, a person must look. */
 export const RESTARTS_UNTIL_HELP = 3;
 
-/** The earliest time of the next restart, in milliseconds since the epoch: the waits double, up to an hour. */
+/** Returns the earliest time of the next restart, in milliseconds since the epoch. The wait doubles, up to an hour. */
 export function nextRestart({ restarts, lastRestart }: Trouble): number {
   if (restarts === 0) return 0;
   const minutes = Math.min(FIRST_WAIT_MINUTES * 2 ** (restarts - 1), LONGEST_WAIT_MINUTES);
   return lastRestart + minutes * 60_000;
 }
 
-/** Whether the agent may be restarted at `now`. A clock that was set back does not hold restarts up. */
+/** Returns true when the agent may be restarted at `now`. A clock that was set back does not delay restarts. */
 export function mayRestart(trouble: Trouble, now: number): boolean {
   return now >= nextRestart(trouble) - SLACK_MS || now < trouble.lastRestart;
 }
 
-/** The memory in `path`; none when there is no such file or it was damaged. */
+/** Reads the state in `path`; empty when the file is missing or damaged. */
 export function readTrouble(path: string): Trouble {
   try {
     const { restarts, lastRestart } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
@@ -41,7 +41,7 @@ export function readTrouble(path: string): Trouble {
   }
 }
 
-/** Writes the memory; nothing to remember removes it. */
+/** Writes the state, or removes the file when the state is empty. */
 export function writeTrouble(path: string, trouble: Trouble): void {
   if (trouble.restarts === 0) {
     rmSync(path, { force: true });

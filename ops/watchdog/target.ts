@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseEnvFile } from '../env-file.ts';
 
-/** The agent that is watched. */
+/** The agent to watch. */
 export interface Target {
   /** Its unit. */
   readonly unit: string;
@@ -13,8 +13,8 @@ export interface Target {
 const SETTINGS_FILE = '/etc/agent3/agent3.env';
 
 /**
- * Where the agent listens and its token, from the environment, as a systemd unit has it, or from the settings file, as
- * cron needs it. Throws an `Error` with what to do when there is no token.
+ * Returns the address and the token of the agent, from the environment (systemd) or from the settings file (cron). Throws
+ * an `Error` with what to do when there is no token.
  */
 export function readTarget(
   unit: string,
@@ -24,7 +24,7 @@ export function readTarget(
   const values = environment['AGENT3_API_TOKEN'] ? environment : { ...readFile(file), ...environment };
   const token = values['AGENT3_API_TOKEN'];
   if (!token) {
-    throw new Error(`no token: set AGENT3_API_TOKEN, or run as root where ${file} has it`);
+    throw new Error(`there is no token: set AGENT3_API_TOKEN, or run it as root to read ${file}`);
   }
   return { unit, token, origin: addressOf(values).origin };
 }
@@ -33,18 +33,18 @@ function readFile(path: string): Record<string, string> {
   return existsSync(path) ? parseEnvFile(readFileSync(path, 'utf8')) : {};
 }
 
-/** Where an agent listens. */
+/** The address of an agent. */
 export interface Address {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
-  /** It can be reached from elsewhere without encryption. */
+  /** True when other machines can reach it without encryption. */
   readonly isOpen: boolean;
-  /** How this machine reaches it, without a slash at the end. */
+  /** URL for this machine, without a slash at the end. */
   readonly origin: string;
 }
 
-/** Where an agent with these settings listens. */
+/** Returns the address of an agent with these settings. */
 export function addressOf(values: Readonly<Record<string, string | undefined>>): Address {
   const host = values['AGENT3_HOST'] || '127.0.0.1';
   const port = Number(values['AGENT3_PORT'] || 5000);
@@ -53,7 +53,7 @@ export function addressOf(values: Readonly<Record<string, string | undefined>>):
   return { host, port, tls, isOpen, origin: `${tls ? 'https' : 'http'}://${reachable(host)}:${port}` };
 }
 
-/** An agent that listens everywhere is asked on loopback. */
+/** An agent that listens on all addresses is asked on loopback. */
 function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';

@@ -283,15 +283,15 @@ function describeAll({ files, lines, first, last, findings }: Verification): str
 }
 
 function describeSeals({ sealed, unsealed, ofOtherKey }: Verification, hasKey: boolean): string {
-  const open = 'who runs commands as the user of the agent may have forged';
+  const open = "commands that run as the agent's user may have forged";
   if (!hasKey)
-    return `checked without the key: ${open} lines at its end. With it (AGENT3_AUDIT_KEY, or as root where the agent is installed) that is found`;
+    return `checked without the key: ${open} lines at its end. To find that, check with the key: AGENT3_AUDIT_KEY, or as root where the agent is installed`;
   if (sealed === 0) return `no line is sealed with the key: ${open} lines at its end`;
   // One of them is what somebody changed.
   if (ofOtherKey > 1) {
     const some =
       ofOtherKey === sealed ? `all ${sealed} sealed lines` : `the first ${ofOtherKey} of ${sealed} sealed lines`;
-    return `checked with the key: ${some} have a MAC of another one. Was AGENT3_AUDIT_KEY changed? Then check those from before with the old key`;
+    return `checked with the key: ${some} have the MAC of another key. If AGENT3_AUDIT_KEY was changed, check the older lines with the old key`;
   }
   const before = unsealed === 0 ? '' : `; the ${unsealed} before them are from before the key, and ${open} those`;
   return `checked with the key: ${sealed} ${sealed === 1 ? 'line is' : 'lines are'} sealed${before}`;

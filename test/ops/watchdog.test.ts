@@ -64,7 +64,7 @@ describe('the agent that is watched', () => {
       hostname: '127.0.0.1',
       fetch: () => new Response(body()),
     });
-    expect(await askHealth(server.url.origin, {}, 600)).toEqual({ fault: 'healthz is not that of Agent3' });
+    expect(await askHealth(server.url.origin, {}, 600)).toEqual({ fault: 'healthz is not from Agent3' });
   });
 
   test.each(origins)('with %j is asked on %s', (settings, origin) => {
@@ -249,7 +249,7 @@ describe('a check', () => {
     await machine.check('--recovery', '0');
     expect(machine.restarts).toBe(1);
     expect(machine.stopped).toBe('');
-    expect(machine.lines.at(-1)).toContain('3 restarts did not help: the owner has to look, journalctl -u agent3');
+    expect(machine.lines.at(-1)).toContain('3 restarts did not help. The owner must look: journalctl -u agent3');
   });
 
   test('stops every command as well when a restart alone did not help', async () => {
@@ -259,7 +259,7 @@ describe('a check', () => {
     await machine.check('--recovery', '0');
     expect(machine.restarts).toBe(2);
     expect(machine.stopped).toBe('agent3-commands.service\n');
-    expect(machine.lines.join('\n')).toContain('(healthz was not answered; every command is stopped as well)');
+    expect(machine.lines.join('\n')).toContain('(healthz was not answered; every command is stopped too)');
   });
 
   test('of an agent that hangs restarts it', async () => {
@@ -276,7 +276,7 @@ describe('a check', () => {
     using machine = new Machine({ AGENT3_API_TOKEN: randomToken() });
     machine.tell('inactive', 'disabled');
     expect((await machine.check()).code).toBe(0);
-    expect(machine.lines[0]).toContain('switched off');
+    expect(machine.lines[0]).toContain('disabled');
     expect(machine.restarts).toBe(0);
   });
 

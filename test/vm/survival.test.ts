@@ -191,7 +191,7 @@ describeVm('an installed agent', () => {
     await vm.sh('systemctl disable --now agent3');
     expect(await vm.sh('agent3 install --port 5000')).toContain('the service was disabled and stays disabled');
     expect((await vm.run('systemctl is-active agent3')).stdout).toBe('inactive\n');
-    expect(await watchdog()).toContain(' - Agent3 is switched off');
+    expect(await watchdog()).toContain(' - Agent3 is disabled');
     await vm.sh('systemctl enable --now agent3');
     await answersWithin(vm, 15);
   }, 60_000);
