@@ -277,7 +277,7 @@ describe('agent3 install --root', () => {
     expect((await agent3(['install', '--root', root.path])).code).toBe(0);
     expect(readFileSync(restore, 'utf8')).toBe(wayBack);
     const purged = await agent3(['uninstall', '--root', root.path, '--purge']);
-    expect(purged.stdout).toContain('kept: /etc/agent3/original, what the agent before');
+    expect(purged.stdout).toContain('kept: /etc/agent3/original (the files of the agent from before');
     expect(filesBelow(root.path).sort()).toEqual([
       '/etc/agent3/original/restore',
       '/etc/agent3/original/systemd_system_agent3.service',
