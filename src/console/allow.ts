@@ -16,7 +16,7 @@ export interface AllowDeps {
   readonly passkeysFile: string;
 }
 
-/** Approves a request and begins the allowance of an order that somebody has signed. Gives why it is not done. */
+/** Approves a request and begins the allowance of a signed order. Returns the reason when it is not done. */
 export function allow(deps: AllowDeps, order: AllowOrder, signature: Signature, own: number | undefined) {
   const found = allowanceOf(deps, order, signature, own);
   if (typeof found === 'string') return found;

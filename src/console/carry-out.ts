@@ -52,7 +52,7 @@ export interface CarryOutDeps extends AllowDeps, StopDeps {
 
 /** Whose orders these are. */
 export interface Source {
-  /** The user whose file of passkeys counts beside root's. */
+  /** The user whose file of passkeys counts in addition to root's. */
   readonly own: number | undefined;
   /** `console` in the name of who has ordered something without a signature. */
   readonly console: string;
@@ -60,7 +60,7 @@ export interface Source {
   readonly link?: string;
 }
 
-/** Obeys an order that has no fault. Gives why it is not done; throws `ConsoleFault` where its signature does not count. */
+/** Obeys a valid order. Returns the reason when it is not done. Throws `ConsoleFault` when the signature is refused. */
 export async function carryOut(
   deps: CarryOutDeps,
   file: FileOf<SharedOrder>,

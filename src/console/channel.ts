@@ -30,7 +30,7 @@ const HEAD_BYTES = LENGTH_BYTES + MAC_BYTES;
 /** While so much waits to be read by the other end, no further message is made. */
 const FULL_BYTES = 262_144;
 
-/** What a channel needs of a socket: writes what there is room for, and gives how much that was; negative when it is closed. */
+/** What a channel needs of a socket. `write` writes what fits. Returns the number of bytes; negative when closed. */
 export interface Outlet {
   write(bytes: Uint8Array): number;
 }
@@ -87,7 +87,7 @@ export class Channel {
     this.#outbox.write(this.#nonce);
   }
 
-  /** Takes bytes that have come; gives the messages that are whole by now. Throws `ChannelFault`. */
+  /** Takes received bytes and returns the messages that are complete. Throws `ChannelFault`. */
   receive(bytes: Uint8Array): unknown[] {
     this.#inbox.add(bytes);
     if (!this.#isProved && !this.#readHello()) return [];
@@ -96,7 +96,7 @@ export class Channel {
     return messages;
   }
 
-  /** Sends the JSON that `make` gives, once the other end is proved and has read most of what came before. */
+  /** Sends the JSON that `make` returns, once the other end is proved and has read most of what was sent before. */
   send(make: () => string): void {
     this.#makers.push(make);
     this.#sendMade();

@@ -14,7 +14,7 @@ export interface ClientsDeps {
   readonly usual: { readonly name: string; readonly profile: string };
   /** When a grant was used last; undefined where nobody knows. */
   readonly lastUseOf: (id: string) => number | undefined;
-  /** How the sign-in of a grant stands; undefined once its client is kept. */
+  /** The state of a grant's sign-in; undefined once its client is kept. */
   readonly signInOf: (grant: GrantRecord) => SignInState | undefined;
   /** Lets others have their turn. */
   readonly rest: () => Promise<void>;
@@ -56,7 +56,7 @@ export async function clientsOf({
   const { at = null, addresses = [] } = seen.get(usual.name) ?? {};
   const first: Client = {
     ...{ ...usual, kind: 'token', made: '', expires_at: null, last_used_at: at, addresses, client: null },
-    // It stands in the settings, which only root changes.
+    // It is in the settings, which only root changes.
     revocable: false,
     ...{ made_by: null, sign_in: null },
   };

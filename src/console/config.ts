@@ -26,7 +26,7 @@ export function consoleSetting(environment: Environment, name: Name): string | u
   return environment[name] || (schema?.['default'] as string | undefined);
 }
 
-/** Reads the settings; gives a sentence for each that is wrong or missing. */
+/** Reads the settings. Returns a sentence for each that is wrong or missing. */
 export function readConsoleConfig(environment: Environment): ConsoleConfig | readonly string[] {
   const proxies = AddressList.parse(environment['AGENT3_TRUSTED_PROXIES'] ?? '');
   const value = (name: Name): string => consoleSetting(environment, name) ?? '';

@@ -1,4 +1,4 @@
-/** The headers of the page's files, whoever serves them: nothing but its own files runs, and nobody frames it. */
+/** The headers of the page's files, for every server of them: only its own files run, and no other page frames it. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -37,7 +37,7 @@ export interface InboxDeps extends CarryOutDeps {
   readonly takeOvers: Pick<TakeOvers, 'begin' | 'handBack'>;
   /** Of a hub. */
   readonly plans?: Pick<PlansOfHub, 'decide'> | undefined;
-  /** Puts back what a file had; gives why it is not done. */
+  /** Puts back what a file had. Returns the reason when it is not done. */
   readonly undo: (order: UndoOrder, signature: Signature) => Promise<string | undefined>;
   /** Passes an order on to a server of the fleet; undefined: this is no hub. */
   readonly passOn?: PassOn | undefined;
@@ -46,7 +46,7 @@ export interface InboxDeps extends CarryOutDeps {
 /** Orders that are remembered, by what may come in `FORGOTTEN_MS`; more are not read. */
 const MOST_SEEN = 2000;
 const MOST_RESULTS = 500;
-/** Where the kernel tells nothing of a new file, this is how late it is seen. */
+/** Interval of looks for a new file that the kernel does not report. */
 const LOOK_MS = 1000;
 /** After a look, the next one waits so long, and so many times what the last one took: writing files holds nobody up. */
 const PAUSE_MS = 5;
@@ -134,7 +134,7 @@ export class Inbox {
     for (const file of files.sort((a, b) => rank(a) - rank(b))) void this.#obey(file);
   }
 
-  /** The new orders without a fault. At the start there are none: what is there is not read. */
+  /** Returns the new valid orders. At the start it returns none: files that are there already are not read. */
   #read(isStart: boolean): FileOf<AgentOrder>[] {
     const files: FileOf<AgentOrder>[] = [];
     const began = performance.now();
@@ -212,7 +212,7 @@ export class Inbox {
     this.#answer({ id, state, ...because });
   }
 
-  /** Gives why it is not done. */
+  /** Returns the reason when it is not done. */
   async #carryOut(file: OrderFile, order: AgentOrder): Promise<string | undefined> {
     const source = this.#source;
     switch (order.kind) {
@@ -244,7 +244,7 @@ export class Inbox {
     return { own: this.#own, console: 'console' };
   }
 
-  /** The user whose file of passkeys counts beside root's. */
+  /** The user whose file of passkeys counts in addition to root's. */
   get #own(): number | undefined {
     return this.isDevelopment ? process.geteuid?.() : undefined;
   }

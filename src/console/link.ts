@@ -76,7 +76,7 @@ export class Link {
     return `${this.origin}/#link=${this.#id}.${this.#secret}`;
   }
 
-  /** Tells the console, and with it the page, how the link stands. */
+  /** Reports the state of the link to the console, and so to the page. */
   say(answer: LinkAnswer): void {
     this.#state = answer.state;
     const path = join(this.places.answers, `link-${this.#id}.json`);

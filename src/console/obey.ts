@@ -67,11 +67,11 @@ const MOST_ANSWERS_OF_HUB = 1200;
 /** What cannot be removed would have systemd start this again at once: it stays for so long, and obeys what comes. */
 const STUCK_MS = 45_000;
 
-/** How late it is seen that nobody uses the console any more, or an order where the kernel tells nothing of it. */
+/** Interval of looks for the end of the console's use, and for orders that the kernel does not report. */
 const AWAIT_SECONDS = 1;
 
 /**
- * Obeys the console's orders for root, answers and removes them, until there are none and none is awaited. Throws
+ * Obeys, answers and removes the console's orders for root until none is left and none is expected. Throws
  * `ConsoleFault` for directories that others may write to.
  */
 export async function obeyOrders(deps: ObeyDeps): Promise<void> {
@@ -81,7 +81,7 @@ export async function obeyOrders(deps: ObeyDeps): Promise<void> {
   while (await nextOrder(deps));
 }
 
-/** Waits for the next order as long as one is awaited; gives whether there is one. */
+/** Waits for the next order while one is expected. Returns whether there is one. */
 async function nextOrder({ place, isAwaited = () => false }: ObeyDeps): Promise<boolean> {
   using growth = new Growth(join(place.console, 'root-orders'));
   for (;;) {
@@ -157,7 +157,7 @@ function describe(id: string, file: OrderFile | string): string {
   return `${id}, ${order.kind}${token}${server}, ${describeSender(file)}`;
 }
 
-/** Gives why an order is not obeyed. */
+/** Returns the reason when an order is not obeyed. */
 async function obey(deps: ObeyDeps, file: OrderFile, isFrozenNow: boolean): Promise<string | undefined> {
   const { order } = file;
   if (!isForRoot(order)) return 'it is for the agent, and lies among the orders for root';

@@ -85,7 +85,7 @@ export class OrderDirectory implements Disposable {
     return this.names.filter((name) => idOf(name) === undefined);
   }
 
-  /** The order in a file, or why it is none. */
+  /** Returns the order in a file, or why the file is not an order. */
   read(id: string): OrderFile | string {
     const found = this.load(id, MAX_ORDER_BYTES);
     if (typeof found === 'string') return found;

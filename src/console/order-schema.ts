@@ -129,7 +129,7 @@ export const orderSchema = Type.Union([
   }),
 ]);
 
-/** What `navigator.credentials.get` gives, as JSON. */
+/** The result of `navigator.credentials.get`, as JSON. */
 export const assertionSchema = Type.Object({
   id: BASE64URL,
   rawId: BASE64URL,

@@ -223,7 +223,7 @@ export async function listDigest({ origin, rp_id, passkeys }: PasskeyList): Prom
   return hex(await sha256(canonical({ origin, rp_id, passkeys })));
 }
 
-/** The challenge that a passkey signs in with: of whatever the console gives, it is that of no order. */
+/** The challenge of a sign-in with a passkey. Whatever the console sends, it never equals that of an order. */
 export async function signInChallenge(given: string): Promise<string> {
   return base64url(await sha256(`agent3 sign-in ${given}`));
 }
@@ -262,7 +262,7 @@ export function base64url(bytes: Uint8Array): string {
     .replaceAll('=', '');
 }
 
-/** The bytes of a base64url text. Throws for what is none. */
+/** Returns the bytes of a base64url text. Throws for any other text. */
 export function fromBase64url(text: string): Uint8Array {
   return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0));
 }

@@ -24,7 +24,7 @@ const TYPES: Readonly<Record<string, string>> = {
 
 /**
  * The files of the owner's page by their names, without a directory; `index.html` is the page, `worker.js` its service
- * worker. They need nothing but `/api` beside them.
+ * worker. Apart from them the page needs only `/api`.
  */
 export function pageFiles(): Readonly<Record<string, PageFile>> {
   // Within the function: who never serves the page never unpacks it.

@@ -75,7 +75,7 @@ export async function verifyOrder(
   return verifySignIn(assertion, await challengeOf(order), { origin, rp_id, passkeys });
 }
 
-/** An order with what proves it, as the record keeps it: whoever reads that needs no other file. */
+/** An order with its proof, as the record keeps it: a reader of the record needs no other file. */
 export interface Signature {
   readonly order: SignedOrder;
   readonly assertion: AuthenticationResponseJSON;

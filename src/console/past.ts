@@ -45,7 +45,7 @@ const [SHORT_CHARS, LONG_CHARS] = [300, 100_000];
 /** Among tokens, whose names have no capital, the owner has turns too. */
 const OWNER = 'OWNER';
 
-/** Gives others their turn where work has taken `SLICE_MS` since the last time. */
+/** Returns a function that lets others have their turn when work has taken `SLICE_MS` since the last time. */
 export function resterOf(turns: Turns): () => Promise<void> {
   let began = performance.now();
   return async () => {

@@ -54,7 +54,7 @@ export class People {
     }
   }
 
-  /** Signs in who has just proved that they have `passkey`; gives the bearer. */
+  /** Signs in a person who has just proved that they have `passkey`. Returns the bearer. */
   signIn({ id, name }: Passkey): { readonly bearer: string; readonly name: string; readonly until: number } {
     const bearer = newToken();
     const until = this.now() + SIGNED_IN_MS;

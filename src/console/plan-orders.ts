@@ -16,7 +16,7 @@ export interface PlansOfHub {
   planText(run: string): string | undefined;
   /** Calls `listener` when something of them is another than before. */
   subscribe(listener: () => void): void;
-  /** Takes a decision and passes it on to the servers. Gives why it is not done. */
+  /** Takes a decision and passes it on to the servers. Returns the reason when it is not done. */
   decide(
     run: string,
     plan: string,
@@ -45,7 +45,7 @@ export function planPart(plans: PlansOfHub | undefined, args: unknown): { text: 
   return { text: text.slice(from, next), next: next < text.length ? next : null };
 }
 
-/** Of a hub: takes what a person has said to a plan. `signature` is that of an approval. Gives why it is not done. */
+/** Of a hub: takes a decision on a plan. `signature` is that of an approval. Returns the reason when it is not done. */
 export async function decideOnPlan(
   { plans, trail }: { readonly plans?: Pick<PlansOfHub, 'decide'> | undefined; readonly trail: Pick<Trail, 'agent'> },
   file: OrderFile & { readonly order: PlanOrder },
@@ -64,7 +64,7 @@ export async function decideOnPlan(
   return plans.decide(run, plan, { kind: isApproved ? 'approve' : 'deny', file, taken });
 }
 
-/** Of a server: decides on the request that waits for a plan of its hub. Gives why it is not done. */
+/** Of a server: decides on the request that waits for a plan of its hub. Returns the reason when it is not done. */
 export function decidePlanned(
   approvals: Pick<Approvals, 'waiting' | 'decide'>,
   order: PlanOrder,

@@ -81,7 +81,7 @@ export class PostBox {
     return this.#answer(`order-${id}.json`) as OrderResult | undefined;
   }
 
-  /** How a link stands; undefined for one that nobody has made, or that is long over. */
+  /** Returns the state of a link; undefined for one that was never made, or that ended long ago. */
   linkAnswer(id: string): LinkAnswer | undefined {
     return this.#answer(`link-${id}.json`) as LinkAnswer | undefined;
   }

@@ -4,7 +4,7 @@ import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { readAsked } from './asked.ts';
 import { WireRefusal } from './channel.ts';
 import type { ChangeOfKeys, ShownFleet, ShownServer, WatchedFleet } from './shown-servers.ts';
-import { describeFault, type Patience, WatchedServer } from './watched-server.ts';
+import { type AskLimits, describeFault, WatchedServer } from './watched-server.ts';
 
 /** A server as its hub knows it. */
 export interface ServerOfFleet {
@@ -23,7 +23,7 @@ export interface FleetOfHub {
   /** What the servers do not know of the console's passkeys; undefined: nothing. */
   changeOfKeys(): ChangeOfKeys | undefined;
   /** Asks the server with this key what its console would show. Rejects with `AgentError`. */
-  ask(key: string, args: unknown, patience: Patience): Promise<unknown>;
+  ask(key: string, args: unknown, limits: AskLimits): Promise<unknown>;
 }
 
 const MAX_WAIT_MS = 25_000;
@@ -103,8 +103,8 @@ export class ServersView {
 
   /** What a server answers, which may be anything. Rejects with `WireRefusal`. */
   async #read(server: string, op: keyof typeof ANSWERS, args: unknown, signal: AbortSignal): Promise<unknown> {
-    const patience = { deadline: Deadline.after(READ_SECONDS), cancelled: onceOf(signal) };
-    const answer = await this.fleet.ask(server, { op, args }, patience).catch((error: unknown) => {
+    const limits = { deadline: Deadline.after(READ_SECONDS), cancelled: onceOf(signal) };
+    const answer = await this.fleet.ask(server, { op, args }, limits).catch((error: unknown) => {
       throw new WireRefusal('BadRequest', describeFault(error));
     });
     if (!Value.Check(ANSWERS[op], answer))
@@ -157,7 +157,7 @@ export class ServersView {
       this.#watched.set(
         key,
         new WatchedServer(
-          (args, patience) => ask(key, args, patience),
+          (args, limits) => ask(key, args, limits),
           () => this.#showSoon(),
         ),
       );

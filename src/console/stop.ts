@@ -10,7 +10,7 @@ export interface StopDeps {
   readonly trail: Pick<Trail, 'agent'>;
 }
 
-/** Stops the commands that an order of `by` names. Gives why it is not done. */
+/** Stops the commands that an order of `by` names. Returns the reason when it is not done. */
 export async function stopCommands(
   { commands, store, trail }: StopDeps,
   order: StopOrder | StopAllOrder,

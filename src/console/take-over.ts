@@ -127,7 +127,7 @@ export class TakeOvers {
     return this.#held.get(id) === held ? undefined : 'it was over at once';
   }
 
-  /** Hands a terminal back to the model. Gives why that is not done. */
+  /** Hands a terminal back to the model. Returns the reason when it is not done. */
   handBack(session: string, by: string): string | undefined {
     const id = asSessionId(session);
     const held = id && this.#held.get(id);

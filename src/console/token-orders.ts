@@ -26,7 +26,7 @@ export interface TokenOrderDeps {
 /** Tokens that there may be: a page that was taken over cannot fill the disk with them. */
 const MOST_TOKENS = 1000;
 
-/** The tokens as a signed order makes them, with the order beside what it is about. Throws with the reason. */
+/** Returns the tokens as a signed order makes them; the token that it changes has the order. Throws with the reason. */
 export function obeyTokenOrder(
   tokens: readonly TokenRecord[],
   order: TokenOrder,

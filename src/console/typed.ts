@@ -30,7 +30,7 @@ export async function newTypingKeys(): Promise<{ readonly privateKey: CryptoKey;
   return { privateKey, key: base64url(new Uint8Array(await crypto.subtle.exportKey('raw', publicKey))) };
 }
 
-/** The key of an order. Rejects for what is none. */
+/** Returns the key of an order. Rejects for bytes that are not a key. */
 export function importTypingKey(raw: Uint8Array): Promise<CryptoKey> {
   return crypto.subtle.importKey('raw', new Uint8Array(raw), ALGORITHM, false, ['verify']);
 }

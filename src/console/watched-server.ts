@@ -5,14 +5,14 @@ import { AgentError } from '../lib/errors.ts';
 import type { EndedCommand, ShownAllowance, State, WaitingRequest } from './shown.ts';
 import type { ServersCommand } from './shown-servers.ts';
 
-/** How long a question to a server may take, and what takes it back. */
-export interface Patience {
+/** How long a question to a server may take, and the event that cancels it. */
+export interface AskLimits {
   readonly deadline: Deadline;
   readonly cancelled: OneShotEvent;
 }
 
 /** Asks one server what its console would show. Rejects with `AgentError`. */
-export type AskServer = (args: unknown, patience: Patience) => Promise<unknown>;
+export type AskServer = (args: unknown, limits: AskLimits) => Promise<unknown>;
 
 /** What a server has said of itself. */
 export interface Told {
@@ -26,7 +26,7 @@ export interface Told {
 }
 
 const WAIT_MS = 20_000;
-const PATIENCE_SECONDS = 30;
+const ANSWER_SECONDS = 30;
 /** A server on which something changes all the time is asked so often. */
 const REST_MS = 500;
 /** Of what has ended, so much is shown. */
@@ -84,7 +84,7 @@ export function readTold(answer: unknown, now: number): { version: number; told:
   if (state === undefined) return { version, told: undefined };
   // Whole seconds: what the way takes is no change of clocks.
   const aheadMs = Math.round((state.now - now) / 1000) * 1000;
-  // Of what else an answer has nothing goes on to the page.
+  // No other field of an answer is passed on to the page.
   return {
     version,
     told: {
@@ -166,10 +166,10 @@ export class WatchedServer implements Disposable {
     }
   }
 
-  /** Gives the version of what is known then. */
+  /** Returns the version of what is known then. */
   async #once(version: number): Promise<number> {
     const args = { op: 'watch', args: { version, follow: [], wait_ms: WAIT_MS } };
-    const answer = await this.ask(args, { deadline: Deadline.after(PATIENCE_SECONDS), cancelled: this.#over });
+    const answer = await this.ask(args, { deadline: Deadline.after(ANSWER_SECONDS), cancelled: this.#over });
     const read = readTold(answer, Date.now());
     if (read === undefined) throw new Error('its answer has no form that is known');
     if (read.told !== undefined) {

@@ -10,7 +10,7 @@ export interface WireRequest {
   readonly signal: AbortSignal;
 }
 
-/** Answers a request: the function that it gives is called when the console can take the answer. Rejects with `WireRefusal`. */
+/** Answers a request: the returned function is called when the console can take the answer. Rejects with `WireRefusal`. */
 export type Answer = (request: WireRequest) => Promise<() => unknown>;
 
 /** What the log of the agent is told. */
@@ -21,7 +21,7 @@ export interface WireLogger {
 
 /** Requests of one connection that may wait at once. */
 const MAX_REQUESTS = 64;
-/** Answers that wait to be sent: whoever sends more requests does not read. */
+/** Answers that wait to be sent: a console that sends more requests does not read. */
 const MAX_UNSENT = 2 * MAX_REQUESTS;
 /** Connections at once: more than one only while a console is replaced by another. */
 const MAX_CONNECTIONS = 8;

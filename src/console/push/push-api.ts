@@ -35,7 +35,7 @@ type Body<Name extends PushCall> = Static<(typeof PUSH_CALLS)[Name]>;
 export class PushApi {
   constructor(private readonly deps: PushApiDeps) {}
 
-  /** How it stands with the browser of an endpoint: what it is told of, null where it is told nothing. */
+  /** Returns the events that the browser of an endpoint is notified of; null: of none. */
   async notifications({ endpoint }: Body<'notifications'>) {
     const { box, wire } = this.deps;
     const { public_key, gone } = (await wire.request('push', {})) as PushState;

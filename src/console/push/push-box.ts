@@ -17,14 +17,14 @@ export class PushBox {
   /** `directory` is that of the console. */
   constructor(private readonly directory: string) {}
 
-  /** The subscription of an endpoint; undefined where there is none. */
+  /** Returns the subscription of an endpoint; undefined when it has no subscription. */
   find(endpoint: string): Subscription | undefined {
     return this.#read(`${idOfEndpoint(endpoint)}.json`);
   }
 
   /**
-   * Keeps a subscription of `of`, in the place of one with the same endpoint. Those of people who are not in `known` any
-   * more go. Gives whether there was room. Throws the system's error.
+   * Keeps a subscription of `of`, and replaces one with the same endpoint. Removes those of people who are not in `known`
+   * any more. Returns whether there was room. Throws the system's error.
    */
   put(sent: Static<typeof subscribeSchema>, of: string, known: ReadonlySet<string>): boolean {
     const name = `${idOfEndpoint(sent.endpoint)}.json`;

@@ -146,7 +146,7 @@ export class Pushes {
         ),
         signal,
       );
-      // Whatever it says beside its status is of no use.
+      // Only the status of its answer is of use.
       void response.body?.cancel().catch(() => {});
       return this.#judge(one, response.status);
     } catch (error) {
@@ -188,7 +188,7 @@ function failed(why: string, isTransient: boolean): PushOutcome {
   return { state: 'failed', why, isTransient };
 }
 
-/** What the first address gives that can be reached. Throws what the last one threw. */
+/** Returns the result of the first address that can be reached. Throws the error of the last one. */
 async function firstOf<T>(addresses: readonly string[], ask: (address: string) => Promise<T>): Promise<T> {
   const [address = '', ...more] = addresses;
   try {

@@ -15,7 +15,7 @@ export interface PushKey {
   readonly privateKey: KeyObject;
 }
 
-/** The key that a secret stands for. */
+/** Returns the key that is derived from a secret. */
 export function pushKeyOf(secret: string): PushKey {
   const ecdh = createECDH(CURVE);
   // One of 2^32 digests is no key of the curve: then the next one is.
@@ -42,7 +42,7 @@ export function authorization({ publicKey, privateKey }: PushKey, service: URL, 
   return `vapid t=${text}.${signature.toString('base64url')}, k=${publicKey}`;
 }
 
-/** What only the browser of these keys can read (RFC 8291). Throws for keys that are none. */
+/** Encrypts a message for the browser that has these keys (RFC 8291). Throws for keys that are not valid. */
 export function seal(message: PushMessage, { p256dh, auth }: { readonly p256dh: string; readonly auth: string }) {
   const own = createECDH(CURVE);
   own.generateKeys();
