@@ -45,6 +45,7 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'shell',
   'audit',
   'secrets',
+  'console',
   // What owners and clients use.
   'access',
   'cli',

@@ -140,7 +140,7 @@ export function NewToken({ access, onDone }: FormProps) {
   );
 }
 
-/** The page's own name of a kind: one that the console says could stand for another kind. */
+/** The page's own name of a kind: a name from the console could be that of another kind. */
 function nameOf(kind: ClientKind): string {
   return kind === 'other' ? words.access.otherClient : KIND_NAMES[kind];
 }

@@ -32,7 +32,7 @@ interface Followed {
 
 const POLL_MS = 20_000;
 /** The console answers a poll at its time at the latest; the rest is the way. */
-const POLL_PATIENCE_MS = POLL_MS + 10_000;
+const POLL_TIMEOUT_MS = POLL_MS + 10_000;
 /** Between two polls, so that a session that never stops writing leaves time for the page. */
 const BREATH_MS = 30;
 const HIDDEN_MS = 15_000;
@@ -93,7 +93,7 @@ export class Desk {
     });
   }
 
-  /** Calls `listener` when somebody is about to sign out; gives what ends that. */
+  /** Calls `listener` when somebody is about to sign out. Returns a function that ends this. */
   beforeSignOut(listener: () => void): () => void {
     this.#leaving.add(listener);
     return () => this.#leaving.delete(listener);
@@ -120,7 +120,7 @@ export class Desk {
     this.#wake();
   }
 
-  /** Follows the output of a session from its last 64 KiB on; gives what ends that. */
+  /** Follows the output of a session from its last 64 KiB on. Returns a function that ends this. */
   follow(session: string, follower: Follower): () => void {
     const followed = { follower, at: { stdout: -1, stderr: -1 } };
     this.#followed.set(session, followed);
@@ -156,11 +156,11 @@ export class Desk {
     let retryMs = FIRST_RETRY_MS;
     while (isSignedIn()) {
       this.#poll = new AbortController();
-      const patience = AbortSignal.timeout(POLL_PATIENCE_MS);
+      const timeout = AbortSignal.timeout(POLL_TIMEOUT_MS);
       try {
         const [person, watched] = await Promise.all([
-          this.screen.person ?? post<Person>('me', {}, patience),
-          post<Watched>('watch', this.#question(), AbortSignal.any([this.#poll.signal, patience])),
+          this.screen.person ?? post<Person>('me', {}, timeout),
+          post<Watched>('watch', this.#question(), AbortSignal.any([this.#poll.signal, timeout])),
         ]);
         if (!isSignedIn()) break;
         if (this.screen.person === undefined) this.#show({ person });
@@ -211,7 +211,7 @@ export class Desk {
     this.#isWatchingFleet = true;
     for (let version = 0; isSignedIn() && this.screen.state?.hub !== undefined; ) {
       this.#fleetPoll = new AbortController();
-      const signal = AbortSignal.any([this.#fleetPoll.signal, AbortSignal.timeout(POLL_PATIENCE_MS)]);
+      const signal = AbortSignal.any([this.#fleetPoll.signal, AbortSignal.timeout(POLL_TIMEOUT_MS)]);
       try {
         const question = { version, wait_ms: document.hidden ? 0 : POLL_MS };
         const watched = await post<WatchedFleet>('servers', question, signal);

@@ -23,7 +23,7 @@ export const english = {
   thawLabel: (server: string): string => `Thaw ${server}`,
   freezeTitle: 'Freeze all servers?',
   freezeText: (servers: number): string =>
-    `Every command on the hub and on ${servers === 1 ? 'its server' : `its ${servers} servers`} stands still, and nothing new starts, until you thaw.`,
+    `Every command on the hub and on ${servers === 1 ? 'its server' : `its ${servers} servers`} pauses, and nothing new starts, until you thaw.`,
   freezeAll: 'Freeze all now',
   freezeHub: 'Only the hub',
   signFor: (server: string): string => `Your passkey signs this for ${server} alone.`,

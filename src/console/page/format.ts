@@ -40,7 +40,7 @@ export function sentence(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1) + end;
 }
 
-/** A command on one line: where it had several, a sign stands between them. */
+/** Returns a command on one line, with a sign between its lines. */
 export function commandLine(cmd: string): string {
   return visibleText(cmd).replaceAll('\n', ' ⏎ ');
 }

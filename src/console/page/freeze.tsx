@@ -11,7 +11,7 @@ type FreezeWish = { readonly kind: 'freeze'; readonly reason: string };
 
 const MAX_REASON_CHARS = 500;
 
-/** The button that stands on every view while nothing is frozen, and its question. */
+/** The button on every view while nothing is frozen, and its question. */
 export function FreezeButton() {
   const [isOpen, setOpen] = useState(false);
   return (

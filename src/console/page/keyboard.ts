@@ -5,7 +5,7 @@ import type { ShownSize } from './terminal.ts';
 import { words } from './words.ts';
 
 /** A connection that breaks is tried again for so long, with the same keystrokes: the agent types them once. */
-const PATIENCE_MS = 12_000;
+const TIMEOUT_MS = 12_000;
 const RETRY_MS = 700;
 
 /** What a keyboard says: keystrokes were left out, or it has ended and why. */
@@ -30,8 +30,8 @@ export class Keyboard {
   ) {}
 
   /**
-   * Takes a terminal over with a passkey; `from` is the order of who types in it already. Gives why that was not done,
-   * where it was not. `now` is the time of the server.
+   * Takes a terminal over with a passkey; `from` is the order of who types in it already. `now` is the time
+   * of the server. Returns the reason when it is not done.
    */
   static async open(
     { session, from }: { readonly session: string; readonly from: string | null },
@@ -50,7 +50,7 @@ export class Keyboard {
     void this.#send();
   }
 
-  /** Gives the terminal another size. */
+  /** Changes the size of the terminal. */
   resize({ rows, cols }: ShownSize): void {
     if (rows === null || cols === null) return;
     this.#size = { rows, cols };
@@ -94,9 +94,9 @@ export class Keyboard {
   }
 
   async #post(frame: SignedFrame): Promise<{ readonly taken: boolean }> {
-    for (const giveUp = performance.now() + PATIENCE_MS; ; await new Promise((go) => setTimeout(go, RETRY_MS))) {
+    for (const giveUp = performance.now() + TIMEOUT_MS; ; await new Promise((go) => setTimeout(go, RETRY_MS))) {
       try {
-        return await post('type', frame, AbortSignal.timeout(PATIENCE_MS));
+        return await post('type', frame, AbortSignal.timeout(TIMEOUT_MS));
       } catch (error) {
         const isOut = error instanceof ApiError && ['Lost', 'AgentAway', 'TooManyRequests'].includes(error.code);
         if (!isOut || this.#hasEnded || performance.now() > giveUp) throw error;

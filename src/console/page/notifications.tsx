@@ -5,7 +5,7 @@ import { type NotifyState, notify, notifyState, type PushTried, stopNotifying, t
 import { Fault, useStepFocus } from './parts.tsx';
 import { words } from './words.ts';
 
-/** What this device tells its person without being looked at. */
+/** The view of this device's notifications. */
 export function NotificationsView() {
   const { state, isBusy, fault, act } = useNotifying();
   const text = words.push;
@@ -35,7 +35,7 @@ export function NotificationsView() {
 
 type Act = (work: () => Promise<void>) => void;
 
-/** How it stands, looked at again after each change. */
+/** The state of notifications, read again after each change. */
 function useNotifying() {
   const [state, setState] = useState<NotifyState>();
   const [isBusy, setBusy] = useState(false);

@@ -5,10 +5,10 @@ import { recall, remember } from './storage.ts';
 /** Why this browser cannot notify; `install`: on an iPhone only a page that is on the home screen can. */
 export type NotifyObstacle = 'unsupported' | 'install' | 'denied' | 'no-key';
 
-/** How it stands with notifications in this browser. */
+/** The state of notifications in this browser. */
 export interface NotifyState {
   readonly obstacle: NotifyObstacle | undefined;
-  /** What it is told of; undefined: they are off. */
+  /** The events that it is notified of; undefined: notifications are off. */
   readonly events: readonly PushEvent[] | undefined;
 }
 
@@ -28,7 +28,7 @@ interface Answer {
   readonly events: readonly PushEvent[] | null;
 }
 
-/** How it stands, by the browser and by the console. Throws an `ApiError`. */
+/** Returns the state by the browser and by the console. Throws an `ApiError`. */
 export async function notifyState(): Promise<NotifyState> {
   const obstacle = obstacleHere();
   if (obstacle === 'unsupported' || obstacle === 'install') return { obstacle, events: undefined };
@@ -91,7 +91,7 @@ export async function keepNotifying(): Promise<void> {
 }
 
 function obstacleHere(): NotifyObstacle | undefined {
-  // An iPhone has them on the home screen alone, and tells by this property what it is.
+  // An iPhone has them only on the home screen. Its browser is recognized by this property.
   if (!('serviceWorker' in navigator && 'PushManager' in window && 'Notification' in window))
     return 'standalone' in navigator ? 'install' : 'unsupported';
   return Notification.permission === 'denied' ? 'denied' : undefined;

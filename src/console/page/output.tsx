@@ -27,7 +27,7 @@ const RUSHED_BYTES = 8192;
  */
 export function writerInto(box: HTMLElement): (text: string, kind: string) => void {
   let chars = 0;
-  /** The block whose last line may go on. */
+  /** The block whose last line may be incomplete. */
   let open: HTMLElement | undefined;
   const blockOf = (kind: string): HTMLElement => {
     if (open?.className === kind) return open;

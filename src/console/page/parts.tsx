@@ -141,8 +141,8 @@ export function Fact({ name, children }: { name: string; children: ComponentChil
 }
 
 /**
- * The heading of a view or a part of it. When what had the focus below it goes away, the heading has it: a keyboard then
- * goes on from there. `count` is how many there are.
+ * The heading of a view or a part of it. It takes the focus when the focused element below it is removed, so a keyboard
+ * continues from there. `count` is the number of entries.
  */
 export function KeptHeading({ text, count, level }: { text: string; count: number; level: 1 | 2 }) {
   const heading = useRef<HTMLHeadingElement>(null);

@@ -13,7 +13,7 @@ export interface Stage {
   skip(bytes: number): void;
 }
 
-/** Of what was written at once, and of what stands before a time that was jumped to, so much is shown. */
+/** Most bytes shown of what was written at once, and of what was written before the target of a jump. */
 const MOST_AT_ONCE = 65_536;
 /** A screen may be drawn by what was written long before. */
 const MOST_OF_SCREEN = 262_144;

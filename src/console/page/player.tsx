@@ -12,7 +12,7 @@ import { words } from './words.ts';
 const SPEEDS = [1, 2, 5, 20];
 /** How often the picture moves on. */
 const STEP_MS = 50;
-/** A tab that was hidden goes on where it was. */
+/** A tab that was hidden resumes where it was. */
 const MOST_STEP_MS = 250;
 /** Longer pauses are skipped, down to this. */
 const PAUSE_MS = 1000;

@@ -1,7 +1,7 @@
 /** The texts about notifications. */
 export const english = {
   title: 'Notifications',
-  lead: 'This device tells you what happens, also while this page is closed. A notification says what happened, never a command.',
+  lead: 'This device notifies you of what happens, also while this page is closed. A notification says what happened, never a command.',
   turnOn: 'Turn on on this device',
   turnOff: 'Turn off on this device',
   busy: 'Waiting for your browser …',

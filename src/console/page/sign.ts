@@ -72,7 +72,7 @@ function assertion(challenge: string) {
 /** Signs in with a passkey. Throws; see `isCancelled`. */
 export async function signIn(): Promise<void> {
   const { challenge } = await hello();
-  // Not what the console gives: a console that was taken over would have an order signed.
+  // Not the console's own bytes: a console that was taken over could have an order signed.
   const signed = await assertion(await signInChallenge(challenge));
   const { bearer } = await post<{ bearer: string }>('sign-in', { challenge, assertion: signed });
   keepBearer(bearer);
@@ -107,7 +107,7 @@ export interface LinkSecret {
   readonly secret: string;
 }
 
-/** How a link stands; `name` is the one that was given at root's terminal. */
+/** The state of a link; `name` is the one that was set at root's terminal. */
 export interface LinkState {
   readonly state: 'open' | 'pinned' | 'refused' | 'over';
   readonly why?: string;

@@ -7,7 +7,7 @@ export interface OpenTerminal {
   readonly close: () => void;
   /** Draws it in another size; null changes nothing. */
   readonly resize: (size: ShownSize) => void;
-  /** Calls `onKeys` with what a person types into it, until the function that it gives is called. */
+  /** Calls `onKeys` with what a person types into it, until the returned function is called. */
   readonly listen: (onKeys: (text: string) => void) => () => void;
   readonly focus: () => void;
   /** What a key of the cursor types, of which `A` is up: programs choose. */
