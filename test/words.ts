@@ -51,6 +51,7 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'cli',
   'client',
   'connect',
+  'fleet',
   'http',
   'install',
   'mcp',

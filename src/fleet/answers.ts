@@ -9,12 +9,12 @@ const HEADERS = ['retry-after', 'agent3-code'];
 const MAX_ERROR_CHARS = 100;
 const MAX_MESSAGE_CHARS = 20_000;
 
-/** The answer of a server as the hub gives it. Throws what the server refused the call with as a `ServerRefusal`. */
+/** Returns the answer of a server in the form that the hub sends. Throws `ServerRefusal` where the server refused the call. */
 export function answerOf({ name, tag }: FleetServer, { status, headers, body }: FleetReply, maxChars: number): Answer {
   const fields =
     typeof body === 'object' && body !== null && !Array.isArray(body) ? withTags({ ...body }, tag) : undefined;
   if (status === 200 && fields !== undefined) {
-    // A field whose name is a number would stand first.
+    // A field whose name is a number would come first.
     const others = Object.entries(fields).filter(([field]) => field !== 'server' && !/^\d+$/.test(field));
     const answer = { server: name, ...Object.fromEntries(others) };
     if (JSON.stringify(answer).length < maxChars) return answer;

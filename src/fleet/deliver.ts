@@ -1,24 +1,24 @@
-import type { HubLink, Outcome, Patience, RequestFields } from './hub-link.ts';
+import type { HubLink, Outcome, RequestFields, Waiting } from './hub-link.ts';
 import type { KnownServer } from './known-server.ts';
 
-/** What is stale was not run, and has said which process runs there, and its clock. */
+/** A request that was answered `stale` was not run. The answer names the process that runs there, and its clock. */
 const MOST_TRIES = 2;
 
-/** Sends a request, once more where it was not run because the hub did not know the process. Throws as `HubLink.send` does. */
+/** Sends a request, and repeats it where the hub did not know the process and nothing was run. Throws as `HubLink.send` does. */
 export async function deliver(
   link: HubLink,
   server: KnownServer,
   fields: RequestFields,
-  patience: Patience,
+  waiting: Waiting,
 ): Promise<Outcome | 'late'> {
   for (let tries = 0; tries < MOST_TRIES; tries++) {
-    const outcome = await link.send(server, fields, patience);
+    const outcome = await link.send(server, fields, waiting);
     if (outcome === 'nobody' || 'lost' in outcome || outcome.reply.kind === 'answer') return outcome;
   }
   return 'late';
 }
 
-/** Why nobody has got a request. */
+/** Returns why no server received a request. */
 export function describeAbsence(link: HubLink, server: KnownServer): string {
   if (!link.isConnected)
     return `the hub has no connection to NATS since ${isoOf(link.disconnectedAt)}, so it reaches no server. Tell the owner of the hub: systemctl status agent3-nats`;

@@ -11,9 +11,9 @@ export interface FleetServer {
   readonly tag: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly state: 'connected' | 'unreachable';
-  /** Milliseconds since the epoch; undefined: not since the hub was started. */
+  /** Milliseconds since the epoch. Undefined where it was not seen since the hub was started. */
   readonly lastSeenAt: number | undefined;
-  /** What it said last of itself. */
+  /** The last state that it sent. */
   readonly shown: ServerState | undefined;
 }
 
@@ -22,22 +22,22 @@ export type RemoteCall = Pick<
   CallContext,
   'principal' | 'address' | 'deadline' | 'shutdown' | 'cancelled' | 'maxReplyChars' | 'isLean' | 'profile' | 'request'
 > & {
-  /** Of a run that is approved as one: what this call is a part of. */
+  /** The plan of the run that this call belongs to, where one approval is for the whole run. */
   readonly shared?: PlanOfCall | undefined;
 };
 
-/** What runs calls on servers. */
+/** Runs calls on servers. */
 export interface FleetDoor {
   /** The name that clients use for the hub itself. */
   readonly hubName: string;
   /** The hub's key. */
   readonly key: string;
-  /** Passes an order of the console on to the server with this key, and gives what became of it. */
+  /** Passes an order of the console on to the server with this key. Returns its result. */
   order(key: string, file: unknown): Promise<{ readonly state: 'done' | 'refused' | 'unknown'; readonly why?: string }>;
   /** All servers, by name. */
   servers(): readonly FleetServer[];
   /**
-   * Runs an operation on a server and gives its answer, `server` first, with ids of the fleet. Throws `ServerUnreachable`
+   * Runs an operation on a server. Returns its answer, `server` first, with ids of the fleet. Throws `ServerUnreachable`
    * where nothing was run, `OutcomeUnknown` where it may have run, `OperationNotAllowed` for a token whose profile means
    * nothing there, and what the server refused it with as a `ServerRefusal`.
    */

@@ -4,7 +4,7 @@ import type { PublicKey } from './keys.ts';
 
 export interface EndedTokensDeps {
   readonly access: Pick<Access, 'promisedProfile'>;
-  /** Tells a server that a token of the hub has ended. Resolves to true when the server has confirmed, or is no longer in the fleet. */
+  /** Sends a server the end of a token of the hub. Resolves to true when the server has confirmed, or is no longer in the fleet. */
   readonly tell: (server: PublicKey, principal: string) => Promise<boolean>;
 }
 
@@ -13,7 +13,7 @@ const LOOK_MS = 1000;
 /** Pause before servers that did not confirm are told again. */
 const AGAIN_MS = 10_000;
 
-/** Remembers which tokens of the hub were used on which servers. When a token ends, it tells those servers, which deny what waits for approval. */
+/** Remembers which tokens of the hub were used on which servers. When a token ends, it informs those servers, which deny what waits for approval. */
 export class EndedTokens implements Disposable {
   readonly #used = new Map<string, Set<PublicKey>>();
   /** By principal: when to tell its servers again. */

@@ -25,32 +25,32 @@ export interface LinkDeps {
   readonly logger: Logger;
 }
 
-/** To a request come `begun` and its answer. */
+/** Replies to one request: `begun` and the answer. */
 const REPLIES = 2;
-/** So long a request may be under way, and so long the hub waits for a server to say that it has begun. */
+/** How long a request may be under way, and how long the hub waits for `begun`. */
 const AHEAD_MS = 2000;
-/** How often servers with calls under way are asked whether they are there, and how often they may be missing: they reconnect. */
+/** How often servers with calls under way are probed. A server that reconnects may miss some probes. */
 const ALIVE_MS = 2000;
 const MOST_MISSING = 3;
-/** The server answers so long before the hub has to. */
+/** The server answers this long before the deadline of the hub. */
 const MARGIN_MS = 500;
 
 /** A request that waits for its reply. */
 interface Pending {
   readonly server: KnownServer;
-  /** Undefined: a question whether somebody is there. */
+  /** Undefined for a probe, which any process answers. */
   readonly instance: string | undefined;
   readonly settle: (outcome: Outcome) => void;
   hasBegun: boolean;
 }
 
-/** How a request ended: with a reply, nobody got it, or nothing more is known of it, because. */
+/** How a request ended: with a reply, not received by any server, or lost for a reason. */
 export type Outcome = { readonly reply: FleetReply } | 'nobody' | { readonly lost: string };
 
-/** How long a caller waits, and what takes its request back. */
-export type Patience = Pick<RemoteCall, 'deadline' | 'cancelled'>;
+/** How long a caller waits, and the event that withdraws its request. */
+export type Waiting = Pick<RemoteCall, 'deadline' | 'cancelled'>;
 
-/** What of a request the caller knows. */
+/** The fields of a request that the caller sets. */
 export type RequestFields = Omit<FleetRequest, 'id' | 'instance' | 'not_after' | 'reply_ms'>;
 
 /** The hub's connection to NATS, and the requests under way on it. */
@@ -73,12 +73,12 @@ export class HubLink implements Disposable {
     return this.#isConnected;
   }
 
-  /** Milliseconds since the epoch; where it is not connected. */
+  /** When the connection was lost, in milliseconds since the epoch. */
   get disconnectedAt(): number {
     return this.#disconnectedAt;
   }
 
-  /** Connects, and stays connected until it is disposed of, when this resolves. `connected` is called each time. */
+  /** Connects, and reconnects until it is disposed of. Resolves after that. Calls `connected` after each connection. */
   async start(connected: () => void): Promise<void> {
     const { url, certificate, key, logger } = this.deps;
     await keepConnected(
@@ -113,7 +113,7 @@ export class HubLink implements Disposable {
     void this.#connection?.close();
   }
 
-  /** Hears what is published on a subject; gives what ends that. */
+  /** Subscribes to a subject. Returns a function that ends the subscription. */
   listen(subject: string, heard: (message: Msg) => void): () => void {
     const subscription = this.#connection?.subscribe(subject, {
       callback: (error, message) => {
@@ -121,7 +121,7 @@ export class HubLink implements Disposable {
         try {
           heard(message);
         } catch (fault) {
-          // Headers are read when somebody asks for them. Thrown on, it would end the reading of this connection, for all servers.
+          // Headers are parsed on access and can throw. An error from here would stop this connection for all servers.
           this.deps.logger.warn({ err: fault, subject }, 'a message could not be read');
         }
       },
@@ -129,8 +129,8 @@ export class HubLink implements Disposable {
     return () => subscription?.unsubscribe();
   }
 
-  /** Sends a request to a server, and waits for its end. Throws `InvalidArguments` or `ServerUnreachable` where it was not sent. */
-  async send(server: KnownServer, fields: RequestFields, call: Patience): Promise<Outcome> {
+  /** Sends a request to a server and waits for the outcome. Throws `InvalidArguments` or `ServerUnreachable` where it was not sent. */
+  async send(server: KnownServer, fields: RequestFields, call: Waiting): Promise<Outcome> {
     if (!this.#isConnected) return 'nobody';
     const id = Bun.randomUUIDv7();
     const when = server.instanceAt(performance.now(), AHEAD_MS);
@@ -157,7 +157,7 @@ export class HubLink implements Disposable {
     return await promise;
   }
 
-  /** Asks a server for its state, or whether it is there: its reply is `stale`, that of NATS that nobody listens. */
+  /** Asks a server for its state, or whether it is connected. The server replies `stale`; NATS replies where nobody subscribes. */
   ask(server: KnownServer, op: 'state' | 'alive', missing: () => void = () => {}): void {
     if (!this.#isConnected) return;
     const id = Bun.randomUUIDv7();
@@ -176,21 +176,21 @@ export class HubLink implements Disposable {
     });
   }
 
-  /** A reply of a server, which counts for the request that it names, if that went to who has signed it. */
+  /** Accepts a reply of a server. It counts for the request that it names, where that request went to the signer. */
   take(server: KnownServer, data: Uint8Array): void {
     const reply = this.read(server, () => open(REPLY, data, server.verifier));
     if (reply === undefined) return;
     const pending = this.#pending.get(reply.id);
     if (pending?.server !== server || reply.server !== server.key) return;
     server.heard(reply, performance.now());
-    // Of another process, it says nothing of the one that was asked: that may run the call.
+    // A reply of another process proves nothing about the process that was called, which may run the call.
     const isOfOther = ![undefined, NOBODY, reply.instance].includes(pending.instance);
     if (isOfOther) return;
     if (reply.kind === 'begun') pending.hasBegun = true;
     else pending.settle({ reply });
   }
 
-  /** Reads a message of a server; undefined where it counts for nothing, which the log says. */
+  /** Reads a message of a server. Logs an invalid message and returns undefined. */
   read<T>(server: KnownServer, read: () => T): T | undefined {
     try {
       return read();
@@ -202,14 +202,14 @@ export class HubLink implements Disposable {
     }
   }
 
-  /** Ends the calls under way on a server, where they went to another process than `instance`. */
+  /** Ends the calls under way on a server that went to a process other than `instance`. */
   lose(server: KnownServer, why: string, instance?: string): void {
     for (const pending of this.#pending.values())
       if (pending.server === server && pending.instance !== undefined && pending.instance !== instance)
         pending.settle({ lost: why });
   }
 
-  /** Gives why a request was not sent; undefined: it was. */
+  /** Publishes a request. Returns the error where it was not sent. */
   #publish(server: KnownServer, request: FleetRequest): AgentError | undefined {
     const sealed = this.#sealed(request);
     if (sealed instanceof InvalidArguments) return sealed;
@@ -224,7 +224,7 @@ export class HubLink implements Disposable {
     }
   }
 
-  /** Numbers of a client's call can be longer when they are written again. */
+  /** The size is checked here: numbers of a call can be longer when they are serialized again. */
   #sealed(request: FleetRequest): Buffer | InvalidArguments {
     try {
       const sealed = seal(REQUEST, request, this.deps.key);
@@ -241,12 +241,12 @@ export class HubLink implements Disposable {
   #replied(message: Msg): void {
     const pending = this.#pending.get(message.subject.slice(this.#inbox.length + 1));
     if (pending === undefined) return;
-    // NATS says so: nobody has got the request.
+    // This is the reply of NATS where nobody subscribes.
     if (message.headers?.code === 503 && message.data.length === 0) pending.settle('nobody');
     else this.take(pending.server, message.data);
   }
 
-  /** Of servers with calls under way: one that is gone for good has lost their answers. */
+  /** Probes the servers with calls under way. The answers of a server that stays away are lost. */
   #askAll(): void {
     if (!this.#isConnected) return;
     const waiting = [...this.#pending.values()].filter(({ hasBegun, instance }) => hasBegun && instance !== undefined);

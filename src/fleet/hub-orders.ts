@@ -9,9 +9,9 @@ import type { Membership } from './membership.ts';
 export interface HubOrdersDeps extends Omit<CarryOutDeps, 'passkeysFile'> {
   /** `AGENT3_HUB_FILE`. */
   readonly hubFile: string;
-  /** The agent is a service: of the pinned passkeys, root's file alone counts. */
+  /** Whether the agent is a service. If so, only a file of root counts for the pinned passkeys. */
   readonly isService: boolean;
-  /** Has root obey the order with this id, which came in this message. */
+  /** Passes the order with this id, and its message, to root. */
   readonly toRoot: (id: string, message: Uint8Array) => Promise<OrderResult>;
 }
 
@@ -26,7 +26,7 @@ export class HubOrders {
     this.#deps = { ...deps, passkeysFile: hubPasskeysPath(deps.hubFile) };
   }
 
-  /** Obeys what a request with the operation `order` has. Throws `InvalidArguments` for what is no order. */
+  /** Obeys what a request with the operation `order` has. Throws `InvalidArguments` for an invalid order. */
   async obey(args: unknown, membership: Membership, message: Uint8Array): Promise<OrderResult> {
     if (!Value.Check(orderFileSchema, args))
       throw new InvalidArguments('Nothing was done: this is no order of a console, or one of a newer version.');
@@ -44,7 +44,7 @@ export class HubOrders {
     return why === undefined ? { id, state: 'done' } : { id, state: 'refused', why };
   }
 
-  /** Obeys what is the agent's to obey; gives why it is not done. */
+  /** Obeys an order that the agent may obey. Returns why it is refused. */
   async #obey(file: OrderFile, membership: Membership): Promise<string | undefined> {
     if (!isShared(file)) return "a server obeys this at its own console alone, not at its hub's";
     const own = this.deps.isService ? undefined : process.geteuid?.();

@@ -17,21 +17,21 @@ const pinnedSchema = Type.Object({
 });
 export type HubPasskeys = Static<typeof pinnedSchema>;
 
-/** Where none is pinned, what to do. */
+/** What to do where no passkey is pinned. */
 export const NOBODY_PINNED =
   'no passkey of the hub is pinned on this server. On the hub: sudo agent3 fleet passkeys, here: sudo agent3 join --passkeys';
 
-/** The file with the passkeys of the hub's console that count on a server: `hub-passkeys.json`, beside `hub.json`. */
+/** The file with the passkeys of the hub's console that count on a server: `hub-passkeys.json`, in the directory of `hub.json`. */
 export function hubPasskeysPath(hubFile: string): string {
   return `${hubFile.replace(/\.json$/, '')}-passkeys.json`;
 }
 
-/** The time of the hub's last order that root obeyed, beside `hub.json`. */
+/** The time of the hub's last order that root obeyed: a file in the directory of `hub.json`. */
 export function orderedPath(hubFile: string): string {
   return `${hubFile.replace(/\.json$/, '')}-ordered.json`;
 }
 
-/** What is pinned beside a file of a hub; undefined: nothing. Throws `FleetFileFault`. */
+/** Reads the passkeys that are pinned for a hub. Undefined where there are no such passkeys. Throws `FleetFileFault`. */
 export function readHubPasskeys(hubFile: string, own?: number): HubPasskeys | undefined {
   return readRootsFile(hubPasskeysPath(hubFile), pinnedSchema, own);
 }

@@ -33,7 +33,7 @@ import { readRootsFile, writeRootsFile } from './roots-file.ts';
 export interface HubRootDeps {
   /** `AGENT3_HUB_FILE`. */
   readonly hubFile: string;
-  /** The user whose files count beside root's: that of an agent that is no service. */
+  /** The user whose files count like those of root: the user of an agent that is not a service. */
   readonly own: number | undefined;
   readonly actions: Pick<RootActions, 'freeze' | 'lastFreeze' | 'thaw'>;
 }
@@ -56,8 +56,8 @@ interface FromHub {
 }
 
 /**
- * Reads the order in a message of the hub, which the agent, and every command with its user, may have made up: it is the
- * hub that has to have signed it, for this server. Gives why it is none.
+ * Reads the order in a message of the hub. The agent, and every command with its user, may have forged it, so only the
+ * signature of the hub counts, for this server. Returns why a message is not such an order.
  */
 function readMessage({ hubFile, own }: HubRootDeps, id: string, message: Uint8Array): FromHub | string {
   try {
@@ -73,7 +73,7 @@ function readMessage({ hubFile, own }: HubRootDeps, id: string, message: Uint8Ar
   }
 }
 
-/** Obeys an order of the hub, which may be played again: nothing counts twice. Gives why it is not done. */
+/** Obeys an order of the hub. A replayed order has no effect. Returns why an order is refused. */
 async function obey(deps: HubRootDeps, { file, membership }: FromHub): Promise<string | undefined> {
   const { order } = file;
   try {
@@ -209,7 +209,7 @@ async function obeyFile(deps: HubOrdersPlace, directory: OrderDirectory, id: str
   directory.remove(`${id}.json`);
   if (existsSync(answerPath(deps.answers, id))) return;
   const found = readLeft(deps, id, left);
-  // Not answered: whoever puts something in the place of an order must not end it so. The agent leaves it once more.
+  // No answer: a command that replaces an order must not end it. The agent leaves the order again.
   if (typeof found === 'string') return deps.tell(visibleLine(`${id}: no order of the hub: ${found}`));
   const result = resultOf(id, await obey(deps, found));
   deps.tell(visibleLine(`${id}, ${found.file.order.kind} of the hub: ${result.why ?? 'done'}`));

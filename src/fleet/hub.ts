@@ -10,7 +10,7 @@ import { deliver, describeAbsence } from './deliver.ts';
 import type { FleetDoor, FleetServer, RemoteCall } from './door.ts';
 import { EndedTokens, type EndedTokensDeps } from './ended-tokens.ts';
 import { type FleetReply, open, STATE } from './envelope.ts';
-import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
+import { HubLink, type RequestFields, type Waiting } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
 import type { NumberedList } from './key-chain.ts';
 import { type PublicKey, type SigningKey, tagOf } from './keys.ts';
@@ -32,16 +32,16 @@ export interface HubDeps {
 }
 
 const MAX_CHARS = 600_000;
-/** The hub adds to an answer the name of the server, and the tags of ids. */
+/** Space that the hub needs in an answer for the name of the server and the tags of ids. */
 const ROOM = 0.95;
 const MORE_ROOM_CHARS = 300;
 /** How long a server has to confirm the end of a token. */
 const TELL_SECONDS = 5;
 
-/** So often one server can have a person told that something waits there. */
+/** How often a minute one server can cause a notification that something waits there. */
 const WAITS_PER_MINUTE = 3;
 
-/** The hub's side: knows the servers, and runs calls on them. */
+/** The hub's side: follows the servers of the inventory and runs calls on them. */
 export class Hub implements FleetDoor, Disposable {
   readonly runs = new Runs();
   readonly #servers = new Map<string, KnownServer>();
@@ -75,7 +75,7 @@ export class Hub implements FleetDoor, Disposable {
     this.#sync(this.#inventory.value.servers);
   }
 
-  /** Connects, and stays connected until it is disposed of, when this resolves. */
+  /** Connects, and reconnects until it is disposed of. Resolves after that. */
   async start(): Promise<void> {
     this.#courier.note();
     await this.#link.start(() => {
@@ -100,7 +100,7 @@ export class Hub implements FleetDoor, Disposable {
     return this.#inventory.value.hub.name;
   }
 
-  /** The passkeys of the console that servers are brought; undefined: no server was given any. */
+  /** The passkeys of the console that servers receive. Undefined where no server has any. */
   get keysOfServers(): NumberedList | undefined {
     return this.#courier.list;
   }
@@ -115,7 +115,7 @@ export class Hub implements FleetDoor, Disposable {
     return [...this.#servers.values()].map((server) => server.describe(now, this.#link.isConnected));
   }
 
-  /** Its servers, and how many of them are connected; null: the hub itself is not. */
+  /** The number of servers, and of connected ones. Null where the hub has no connection to NATS. */
   get status(): { readonly connected: number | null; readonly all: number } {
     const now = performance.now();
     const servers = [...this.#servers.values()];
@@ -148,10 +148,10 @@ export class Hub implements FleetDoor, Disposable {
   }
 
   /**
-   * What the server with this key answers to the owner's console: to `console`, what it shows, as it came. Throws as
+   * Asks the server with this key on behalf of the owner's console. Returns the body of its answer unchanged. Throws as
    * `callServer` does.
    */
-  async askServer(key: string, op: 'console', args: unknown, patience: Patience): Promise<unknown> {
+  async askServer(key: string, op: 'console', args: unknown, waiting: Waiting): Promise<unknown> {
     const record = this.#inventory.value.servers.find((one) => one.key === key);
     if (record === undefined) throw new ServerUnreachable('Nothing was done: no server of the fleet has this key.');
     const { name } = record;
@@ -159,12 +159,12 @@ export class Hub implements FleetDoor, Disposable {
       ...{ server: key, op, args, name, principal: 'hub', request: randomUUID(), reach: 'readonly' as const },
       ...{ address: '', lean: true, max_chars: MAX_CHARS },
     };
-    const { status, body, headers } = await this.#reply(this.#callable(name, key), fields, patience);
+    const { status, body, headers } = await this.#reply(this.#callable(name, key), fields, waiting);
     if (status === 200) return body;
     throw refusalOf(name, { status, body, headers });
   }
 
-  /** Tells a server that a token has ended. Resolves to true when it has confirmed, or is no longer in the fleet. */
+  /** Sends a server the end of a token. Resolves to true when it has confirmed, or is no longer in the fleet. */
   async #tellEnd(key: PublicKey, principal: string): Promise<boolean> {
     const known = [...this.#servers.values()].find((one) => one.key === key);
     if (known === undefined) return true;
@@ -173,12 +173,12 @@ export class Hub implements FleetDoor, Disposable {
       ...{ server: key, op: 'ended', args: {}, name, principal, request: randomUUID(), reach: 'readonly' as const },
       ...{ address: '', lean: true, max_chars: MAX_CHARS },
     };
-    const patience = { deadline: Deadline.after(TELL_SECONDS) };
-    const outcome = await deliver(this.#link, known, fields, patience).catch(() => 'late' as const);
+    const waiting = { deadline: Deadline.after(TELL_SECONDS) };
+    const outcome = await deliver(this.#link, known, fields, waiting).catch(() => 'late' as const);
     return typeof outcome === 'object' && 'reply' in outcome && outcome.reply.status === 200;
   }
 
-  /** Throws `ServerUnreachable` for a server that is not to be called. */
+  /** Returns the server of this name. Throws `ServerUnreachable` where it was removed, or where two machines have its key. */
   #callable(name: string, key: string): KnownServer {
     const known = this.#servers.get(name);
     if (known?.key !== key) throw new ServerUnreachable(`Nothing was run: ${name} was removed from the fleet.`);
@@ -188,9 +188,9 @@ export class Hub implements FleetDoor, Disposable {
     );
   }
 
-  async #reply(known: KnownServer, fields: RequestFields, patience: Patience): Promise<FleetReply> {
+  async #reply(known: KnownServer, fields: RequestFields, waiting: Waiting): Promise<FleetReply> {
     const { name } = known.record;
-    const outcome = await deliver(this.#link, known, fields, patience);
+    const outcome = await deliver(this.#link, known, fields, waiting);
     if (outcome === 'nobody') throw new ServerUnreachable(`Nothing was run: ${describeAbsence(this.#link, known)}.`);
     if (outcome === 'late')
       throw new ServerUnreachable(`Nothing was run: calls come to ${name} too late. Repeat the call.`);
@@ -198,13 +198,13 @@ export class Hub implements FleetDoor, Disposable {
     return outcome.reply;
   }
 
-  /** Passes an order of the console on to the server with this key, and gives what became of it. */
+  /** Passes an order of the console on to the server with this key. Returns its result. */
   async order(key: string, file: unknown): Promise<OrderOutcome> {
     const server = [...this.#servers.values()].find((one) => one.key === key);
     return server === undefined ? NO_SERVER : await sendOrder(this.#link, server, file);
   }
 
-  /** Follows the inventory: what was removed is not called any more, at once. */
+  /** Applies a new inventory. A removed server gets no further call. */
   #sync(records: readonly ServerRecord[]): void {
     const named = new Map(records.map((record) => [record.name, record]));
     for (const [name, server] of this.#servers) {
@@ -226,7 +226,7 @@ export class Hub implements FleetDoor, Disposable {
     }
   }
 
-  /** Hears what a server says, and asks for its state; both again when NATS was away. */
+  /** Subscribes to the messages of a server and asks for its state. Runs after each connection to NATS. */
   #listen(server: KnownServer): void {
     if (!this.#link.isConnected) return;
     if (!this.#listening.has(server))

@@ -45,7 +45,7 @@ export function inventoryPath(directory: string): string {
   return join(directory, 'servers.json');
 }
 
-/** Reads the inventory in a directory. Throws `FleetFileFault`, also where there is none. */
+/** Reads the inventory in a directory. Throws `FleetFileFault`, also where the file is missing. */
 export function readInventory(directory: string, own?: number): Inventory {
   const path = inventoryPath(directory);
   const inventory = readRootsFile(path, inventorySchema, own);
@@ -55,14 +55,14 @@ export function readInventory(directory: string, own?: number): Inventory {
   return inventory;
 }
 
-/** Two servers of one name, key or tag: which one is meant would be a guess. */
+/** Returns why an inventory is invalid, such as two servers of one name, key or tag. */
 export function inventoryFault({ hub, servers }: Inventory): string | undefined {
   const names = new Set([hub.name]);
   const tags = new Set<string>();
   for (const { name, key: text } of servers) {
     const parsed = parsePublicKey(text);
-    if (parsed === undefined) return `the key of ${name} is none`;
-    if (names.has(name)) return `the name ${name} stands for two`;
+    if (parsed === undefined) return `the key of ${name} is not a public key`;
+    if (names.has(name)) return `two servers have the name ${name}`;
     if (tags.has(tagOf(parsed))) return `the key of ${name} cannot be told from that of another server`;
     names.add(name);
     tags.add(tagOf(parsed));
@@ -92,7 +92,7 @@ export function changeInventory(
 /** The key of a record that was read. */
 export function keyOf({ key: text }: Pick<ServerRecord, 'key'>): PublicKey {
   const parsed = parsePublicKey(text);
-  if (parsed === undefined) throw new FleetFileFault('a key of the inventory is none');
+  if (parsed === undefined) throw new FleetFileFault('a key of the inventory is not a public key');
   return parsed;
 }
 

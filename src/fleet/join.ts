@@ -103,7 +103,7 @@ export class InviteHost implements AsyncDisposable {
   ) {}
 
   /**
-   * Listens on `connection`. `welcome` takes the first server that has the code into the fleet, and gives what it pins;
+   * Listens on `connection`. `welcome` takes the first server that has the code into the fleet, and returns what it pins;
    * what it throws ends the invitation.
    */
   static async open(
@@ -165,7 +165,7 @@ export class InviteHost implements AsyncDisposable {
 }
 
 const AGAIN_MS = 500;
-const PATIENCE_MS = 20_000;
+const WAIT_MS = 20_000;
 
 /** The end of the server. `pin` is called with what the hub said, and keeps it. Rejects with `JoinFault`. */
 export async function joinFleet(
@@ -191,7 +191,7 @@ export async function joinFleet(
 
 async function connected(url: string, secret: InviteSecret): Promise<NatsConnection> {
   try {
-    // Whoever is in between sees public keys; what counts is signed with the code.
+    // A machine in between sees only public keys. The messages are signed with the code.
     return await connectOnce({ url, certificate: undefined, key: secret.guest, name: 'agent3 join' });
   } catch (error) {
     throw new JoinFault(
@@ -204,7 +204,7 @@ async function connected(url: string, secret: InviteSecret): Promise<NatsConnect
 
 /** NATS knows a new key a moment after it was told. */
 async function connectedAsServer(address: NatsAddress): Promise<NatsConnection> {
-  const giveUp = performance.now() + PATIENCE_MS;
+  const giveUp = performance.now() + WAIT_MS;
   for (;;) {
     try {
       return await connectOnce(address);
@@ -236,7 +236,7 @@ async function greet(
   const again = setInterval(hello, AGAIN_MS);
   const late = setTimeout(
     () => reject(new JoinFault('the hub does not answer: agent3 fleet invite has to be running there')),
-    PATIENCE_MS,
+    WAIT_MS,
   );
   try {
     return await promise;

@@ -9,13 +9,13 @@ export const listSchema = Type.Object({ count: Type.Integer({ minimum: 0 }), ...
 
 const chainSchema = Type.Object({
   version: Type.Literal(1),
-  /** What servers were given first. Its number is 0, and higher where root had to begin anew. */
+  /** The first list that servers received. Its number is 0, or higher where root started a new chain. */
   first: listSchema,
   /** Each change since, signed: its number is one more. */
   links: Type.Array(orderFileSchema),
 });
 
-/** The passkeys of the hub's console as its servers know them, and how they came to be: `keys.json` of a hub. */
+/** The lists of passkeys that the hub's console has had, with the order for each change: `keys.json` of a hub. */
 export interface KeyChain extends Omit<Static<typeof chainSchema>, 'links'> {
   readonly links: readonly Link[];
 }
@@ -29,7 +29,7 @@ export function keyChainPath(directory: string): string {
   return join(directory, 'keys.json');
 }
 
-/** The chain in the directory of a fleet; undefined while no server was given any passkey. Throws `FleetFileFault`. */
+/** Reads the chain in the directory of a fleet. Undefined while no server has received a passkey. Throws `FleetFileFault`. */
 export function readKeyChain(directory: string, own?: number): KeyChain | undefined {
   return readRootsFile(keyChainPath(directory), chainSchema, own) as KeyChain | undefined;
 }
@@ -38,13 +38,13 @@ export function writeKeyChain(directory: string, chain: KeyChain): void {
   writeRootsFile(keyChainPath(directory), `${JSON.stringify(chain, null, 2)}\n`);
 }
 
-/** The list that a server has which knows all of the chain. */
+/** Returns the list at the end of the chain. */
 export function latestList({ first, links }: KeyChain): NumberedList {
   const { count, origin, rp_id, passkeys } = links.at(-1)?.order ?? first;
   return { count, origin, rp_id, passkeys };
 }
 
-/** The links that a server with the list number `count` lacks, in order; undefined: it is from before the chain, and needs its root. */
+/** Returns the links that a server with list number `count` lacks, in order. Undefined where its list is older than the chain: only its root can replace it. */
 export function missingLinks({ first, links }: KeyChain, count: number): readonly Link[] | undefined {
   return count < first.count ? undefined : links.filter(({ order }) => order.count > count);
 }

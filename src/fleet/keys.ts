@@ -23,7 +23,7 @@ export class SigningKey {
   readonly publicKey: PublicKey;
   readonly #key: KeyObject;
 
-  /** Throws for what is no raw seed of 32 bytes. */
+  /** Throws where the seed does not have 32 bytes. */
   private constructor(private readonly raw: Buffer) {
     if (raw.length !== RAW_BYTES) throw new Error('a seed has 32 bytes');
     this.#key = createPrivateKey({ key: Buffer.concat([PKCS8, raw]), format: 'der', type: 'pkcs8' });
@@ -40,7 +40,7 @@ export class SigningKey {
     return new SigningKey(Buffer.from(raw));
   }
 
-  /** Reads a seed, `SU…`. Throws when it is none. */
+  /** Reads a seed, `SU…`. Throws for anything else. */
   static ofSeed(seed: string): SigningKey {
     const bytes = decode(seed);
     const isSeed = bytes?.[0] === (SEED_PREFIX | (USER_PREFIX >> 5)) && bytes[1] === (USER_PREFIX & 31) << 3;
@@ -58,7 +58,7 @@ export class SigningKey {
   }
 }
 
-/** The public key in `text`; undefined where it is none, or one character of it is wrong. */
+/** Returns the public key in `text`. Undefined where `text` is not a key or a character of it is wrong. */
 export function parsePublicKey(text: unknown): PublicKey | undefined {
   if (typeof text !== 'string') return undefined;
   const bytes = decode(text);
@@ -79,12 +79,12 @@ export class Verifier {
   }
 }
 
-/** The 8 letters that stand for a key in the id of a session. */
+/** Returns the 8 letters of a key that are part of session ids. */
 export function tagOf(key: PublicKey): string {
   return key.slice(TAG.from, TAG.to).toLowerCase();
 }
 
-/** A key as people compare it: groups of four letters. */
+/** Returns a key in groups of four letters, for people to compare. */
 export function fingerprintOf(key: PublicKey): string {
   return key.slice(TAG.from, TAG.from + 24).replace(/.{4}(?=.)/g, '$& ');
 }
@@ -110,7 +110,7 @@ function encode(prefix: readonly number[], raw: Uint8Array): string {
   return base32(Buffer.concat([bytes, check]));
 }
 
-/** The bytes of an encoded key without their checksum; undefined where that is wrong, or they can be written another way. */
+/** Returns the bytes of an encoded key without the checksum. Undefined where the checksum is wrong or the encoding is not canonical. */
 function decode(text: string): Buffer | undefined {
   if (!/^[A-Z2-7]{56,58}$/.test(text)) return undefined;
   const bytes: number[] = [];

@@ -3,24 +3,24 @@ import type { ServerState } from './envelope.ts';
 import { keyOf, type ServerRecord } from './inventory.ts';
 import { type PublicKey, tagOf, Verifier } from './keys.ts';
 
-/** A server that says nothing for so long is not connected: two of its messages are missing. */
+/** A server that sends nothing for this long is not connected: two of its messages are missing. */
 const SILENT_MS = 45_000;
-/** Messages of one server within ten seconds; one that sends more is not listened to for a minute. */
+/** Limit for messages of one server within ten seconds. The hub ignores a server that sends more for a minute. */
 const MOST_MESSAGES = 500;
 const WINDOW_MS = 10_000;
 const PUNISHED_MS = 60_000;
-/** Of requests under way: two for each. */
+/** Limit for expected replies: two for each request under way. */
 const MOST_EXPECTED = 2000;
 
 /** The instance of a request that no process takes: each answers `stale`, and names itself. */
 export const NOBODY = '00000000-0000-0000-0000-000000000000';
 
-/** So long two processes with one key are told of, after both have spoken: the disk of one is a copy of the other's. */
+/** How long two processes with one key are reported after both have sent a message: one disk is a copy of the other. */
 const DOUBLED_MS = 60_000;
-/** Processes of before that are remembered. */
+/** Limit for earlier processes that are remembered. */
 const MOST_BEFORE = 20;
 
-/** A process of a server, and its clock as the hub saw it last. */
+/** A process of a server, and the last clock that the hub has seen of it. */
 interface Instance {
   readonly id: string;
   readonly clock: number;
@@ -34,7 +34,7 @@ export class KnownServer {
   #instance: Instance | undefined;
   #shown: ServerState | undefined;
   #lastSeenAt: number | undefined;
-  /** Processes of before: one that speaks again was never gone. */
+  /** Earlier processes. One that sends a message again never ended. */
   readonly #before: string[] = [];
   #doubledMs = Number.NEGATIVE_INFINITY;
   #expected = 0;
@@ -45,12 +45,12 @@ export class KnownServer {
     this.verifier = new Verifier(this.key);
   }
 
-  /** A request was sent: so many messages about it are no flood. */
+  /** Expects this many messages about a request. They do not count for the limit. */
   expect(messages: number): void {
     this.#expected = Math.min(MOST_EXPECTED, this.#expected + messages);
   }
 
-  /** Counts a message; says whether there were too many, and for how many milliseconds to hear none. */
+  /** Counts a message. Returns for how many milliseconds to ignore the server, where it sent too many. */
   flooded(now: number): number | undefined {
     if (this.#expected > 0) {
       this.#expected--;
@@ -60,7 +60,7 @@ export class KnownServer {
     return ++this.#window.count > MOST_MESSAGES ? PUNISHED_MS : undefined;
   }
 
-  /** A message of it came: of which process, and what its clock showed. Gives whether the process is another than before. */
+  /** Records a message: its process and the clock of that process. Returns whether the process differs from the last one. */
   heard({ instance, clock }: { readonly instance: string; readonly clock: number }, now: number): boolean {
     const before = this.#instance;
     if (this.#before.includes(instance)) this.#doubledMs = now;
@@ -81,7 +81,7 @@ export class KnownServer {
     return this.#shown?.waiting ?? 0;
   }
 
-  /** Takes what it says of itself; false where that is no newer than what it said before. */
+  /** Accepts a state of the server. Returns false where that is not newer than the last one. */
   show(state: ServerState): boolean {
     const before = this.#shown;
     if (before?.instance === state.instance && before.count >= state.count) return false;
@@ -89,13 +89,13 @@ export class KnownServer {
     return true;
   }
 
-  /** The process to call, and what its clock shows `aheadMs` from now. A server that has said nothing yet answers `stale`, and names it. */
+  /** Returns the process to call, and its clock `aheadMs` from now. A server that has sent nothing yet answers `stale` with its process. */
   instanceAt(now: number, aheadMs: number): { readonly instance: string; readonly not_after: number } {
     const { id, clock, atMs } = this.#instance ?? { id: NOBODY, clock: 0, atMs: now };
     return { instance: id, not_after: clock + now - atMs + aheadMs };
   }
 
-  /** Whether two machines have its key: which of them would run a call, nobody could say. */
+  /** Returns whether two machines have its key: it would be unknown which of them runs a call. */
   isDoubled(now: number): boolean {
     return now - this.#doubledMs < DOUBLED_MS;
   }

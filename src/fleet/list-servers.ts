@@ -71,8 +71,8 @@ function describe({ name, key, labels, state, lastSeenAt, shown }: FleetServer, 
   };
 }
 
-function mayOf(ceiling: string, { profile }: CallContext): string {
+function mayOf(most: string, { profile }: CallContext): string {
   const reach = reachOf(profile);
   if (reach === undefined) return `nothing: the profile ${profile.name} of this token is for the hub alone`;
-  return reach === 'ceiling' || ceiling === 'readonly' ? ceiling : `${ceiling}, read-only`;
+  return reach === 'ceiling' || most === 'readonly' ? most : `${most}, read-only`;
 }

@@ -27,7 +27,7 @@ export interface MemberCallDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'f
   readonly hubAccess: HubAccess;
   /** What this server shows to the console of its hub. Rejects with `AgentError`. */
   readonly showToHub: (args: unknown, interrupted: OneShotEvent) => Promise<unknown>;
-  /** Obeys an order of the console of the hub, which came in this message. Rejects with `AgentError` for what is none. */
+  /** Obeys an order of the console of the hub, which came in this message. Rejects with `AgentError` for an invalid order. */
   readonly obeyHub: (args: unknown, membership: Membership, message: Uint8Array) => Promise<unknown>;
 }
 
@@ -42,7 +42,7 @@ const MAX_CHARS = 600_000;
 /** Questions of the hub's console that wait at once. */
 const MOST_LOOKS = 16;
 
-/** What a server answers to its hub: to each call what a client over HTTP would get, and to the console of the hub. */
+/** Answers the hub. Each call gets what a client over HTTP would get. */
 export class MemberCalls {
   #looks = 0;
   readonly #plans: PlanDesk;
@@ -89,7 +89,7 @@ export class MemberCalls {
     }
   }
 
-  /** The way of every call. Throws what a call over HTTP throws. */
+  /** Runs a call with all checks. Throws what a call over HTTP throws. */
   async #call(
     request: FleetRequest,
     exchange: Exchange,

@@ -23,16 +23,16 @@ export interface MemberDeps extends MemberCallDeps {
   readonly logger: Logger;
 }
 
-/** A command that takes longer is told to have begun; most answers are there before. */
+/** A call that takes longer is answered `begun` first. Most answers are quicker. */
 const BEGUN_MS = 250;
-/** How often the hub hears of a server that nothing happens on. */
+/** How often an idle server sends its state. */
 const STATE_MS = 20_000;
-/** Requests for approval that begin and end within this time are one message: the hub does not hear whoever sends too many. */
+/** Approval requests that begin and end within this time are one message: the hub ignores a server that sends too many. */
 const WAITING_MS = 1000;
-/** Between two lines of the log about messages that count for nothing. */
+/** Pause between two log lines about invalid messages. */
 const TOLD_MS = 60_000;
 
-/** The server's side: connects to the hub, and answers its calls as those of any client. */
+/** The server's side: connects to the hub and answers its calls like those of any client. */
 export class Member implements Disposable {
   readonly #window: RequestWindow;
   readonly #hub: Verifier;
@@ -140,7 +140,7 @@ export class Member implements Disposable {
     this.#tell({ hub, server: name, fault: error instanceof Error ? error.message : String(error) }, why);
   }
 
-  /** Writes a line of the log, and not more than one a minute. */
+  /** Writes a log line, at most one a minute. */
   #tell(fields: Readonly<Record<string, unknown>>, text: string): void {
     const now = performance.now();
     if (now - this.#toldMs < TOLD_MS) return;
@@ -205,7 +205,7 @@ export class Member implements Disposable {
     });
   }
 
-  /** Says to the hub how many requests wait, at once where it has said nothing of them for a while. */
+  /** Sends the hub the number of waiting requests: at once, then at most once in `WAITING_MS`. */
   #waitingChanged(): void {
     if (this.#soon !== undefined) return;
     const say = (): void => {
@@ -219,7 +219,7 @@ export class Member implements Disposable {
     this.#soon.unref();
   }
 
-  /** Says to the hub how it is here. */
+  /** Sends the state of this server to the hub. */
   sendState(): void {
     const { publicKey: server } = this.key;
     const keys = this.deps.hubKeys();
@@ -237,7 +237,7 @@ export class Member implements Disposable {
     this.#send(() => this.#publish(stateSubject(server), seal(STATE, state, this.key)));
   }
 
-  /** What the hub may do here at most. */
+  /** Returns the most that the hub may do on this server. */
   #allowed(): { readonly profile: string; readonly operations: string[] } {
     const { profile: name } = this.membership;
     try {
@@ -250,7 +250,7 @@ export class Member implements Disposable {
     }
   }
 
-  /** NATS says what it takes, and may be anybody's: what it does not take ends nothing here. */
+  /** NATS may be hostile and refuse a message. A refused message has no other effect here. */
   #send(send: () => void): void {
     try {
       send();

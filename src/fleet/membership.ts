@@ -5,7 +5,7 @@ import { readRootsFile } from './roots-file.ts';
 
 const key = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
 
-/** What a server has pinned when it joined. */
+/** What a server pins when it joins. */
 export const membershipSchema = Type.Object({
   version: Type.Literal(1),
   url: Type.String({ pattern: HUB_URL }),
@@ -27,9 +27,9 @@ export function readMembership(path: string, own?: number): Membership | undefin
   return readRootsFile(path, membershipSchema, own);
 }
 
-/** The key that this server has pinned as its hub's. Throws where the text is none. */
+/** Returns the pinned key of the hub. Throws where the text is not a key. */
 export function hubKeyOf({ hub_key }: Membership): PublicKey {
   const key = parsePublicKey(hub_key);
-  if (key === undefined) throw new Error('the key of the hub is none');
+  if (key === undefined) throw new Error('the key of the hub is not a public key');
   return key;
 }

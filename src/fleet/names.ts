@@ -2,23 +2,23 @@ import { preview } from '../lib/describe-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 
 /*
- * Names of servers in short, as ClusterShell writes them: `web[1-3,7]` is web1, web2, web3 and web7; `web[01-12]` has
+ * Short forms for names of servers, as in ClusterShell: `web[1-3,7]` is web1, web2, web3 and web7; `web[01-12]` has
  * two digits each.
  */
 
-/** Most names that one pattern may stand for. */
+/** Limit for the names in one pattern. */
 const MOST = 1000;
 
 const PATTERN = /^([^[\]]*)\[([^[\]]*)\]([^[\]]*)$/;
 
-/** The names that a pattern stands for; a name stands for itself. Throws `InvalidArguments`. */
+/** Returns the names that a pattern describes. A plain name describes itself. Throws `InvalidArguments`. */
 export function expandNames(pattern: string): string[] {
   const [, before = '', ranges, after = ''] = PATTERN.exec(pattern) ?? [];
   if (ranges === undefined) {
     if (/[[\]]/.test(pattern)) throw notANames(pattern);
     return [pattern];
   }
-  // Each range stands for a name at least.
+  // Each range has at least one name.
   const parts = ranges.split(',', MOST + 1);
   let left = MOST;
   const names = parts.flatMap((range) => {

@@ -25,7 +25,7 @@ export function backoffMs(count: number, random: number): number {
   return Math.round(whole * (0.5 + random / 2));
 }
 
-/** Connects once. Rejects where that fails: `isRefused` tells a key that NATS does not know. */
+/** Connects once. Rejects where that fails; `isRefused` is true for a key that NATS does not know. */
 export async function connectOnce(address: NatsAddress, timeout = CONNECT_TIMEOUT_MS): Promise<NatsConnection> {
   return connectWith(address, { reconnect: false, timeout });
 }

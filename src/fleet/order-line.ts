@@ -21,7 +21,7 @@ export class OrderLine {
 
   constructor(private readonly deps: LineDeps) {}
 
-  /** Passes an order of the console on to the server with this key, and gives what became of it. Throws `FleetFileFault`. */
+  /** Passes an order of the console on to the server with this key. Returns its result. Throws `FleetFileFault`. */
   async send(key: string, file: unknown): Promise<OrderOutcome> {
     this.#underWay++;
     try {

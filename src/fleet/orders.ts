@@ -31,7 +31,7 @@ const resultSchema = Type.Object({
 });
 const refusalSchema = Type.Object({ error: Type.String(), message: Type.Optional(Type.String()) });
 
-/** Sends an order of the console to a server, which obeys it by itself; gives what became of it, also where nobody says so. */
+/** Sends an order of the console to a server, which checks it. Returns its result, also where nobody says so. */
 export async function sendOrder(link: HubLink, server: KnownServer, file: unknown): Promise<OrderOutcome> {
   const { name, tag } = server.describe(performance.now(), link.isConnected);
   return { server: `${name}@${tag}`, ...(await send(link, server, file)) };

@@ -10,7 +10,7 @@ import { lockHolder, lockWithin } from '../linux/lock.ts';
 /** A file of the fleet cannot be used; the message says why and what to do. */
 export class FleetFileFault extends Error {}
 
-/** The JSON of a file that root, or the user `own` of an agent started by hand, has written; undefined where there is none. Throws `FleetFileFault`. */
+/** Returns the JSON of a file of root, or of the user `own` of an agent started by hand. Undefined where the file is missing. Throws `FleetFileFault`. */
 export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: number): Static<T> | undefined {
   const text = readTrusted(path, own);
   if (text === undefined) return undefined;
@@ -50,13 +50,13 @@ export function writeRootsFile(path: string, text: string, mode = 0o644, group?:
   }
 }
 
-const LOCK_PATIENCE_MS = 5000;
+const LOCK_WAIT_MS = 5000;
 
 /** Runs `change` while no other process changes the file. Throws `FleetFileFault`, and what `change` throws. */
 export function whileLocked<T>(path: string, change: () => T): T {
   const fd = openLock(path);
   try {
-    if (lockWithin(fd, LOCK_PATIENCE_MS)) return change();
+    if (lockWithin(fd, LOCK_WAIT_MS)) return change();
     throw new FleetFileFault(`${path} cannot be written now: ${lockHolder(fd)} holds ${path}.lock. Try it again`);
   } finally {
     closeSync(fd);

@@ -4,7 +4,7 @@ import { OneShotEvent } from '../lib/clock.ts';
 import { foldNames } from '../lib/fold-names.ts';
 import type { FleetServer } from './door.ts';
 
-/** Passes an order of the console on to a server; gives what became of it. */
+/** Passes an order of the console on to a server. Returns its result. */
 export type SendOrder = (
   server: FleetServer,
   file: unknown,
@@ -18,10 +18,10 @@ export interface PlanDecision {
   readonly taken: (servers: readonly string[]) => void;
 }
 
-/** A server that does not take an order is asked so often: each time is a line of its record. */
+/** Limit for attempts with a server that refuses an order. Each attempt is a line of its record. */
 const MOST_TRIES = 20;
 
-/** The servers of a run that one approval is for: who waits for it, and what a person has said. */
+/** One approval for several servers of a run: the servers that wait, and the decision of a person. */
 export class RunApproval {
   readonly digest: string;
   readonly askedAt = Date.now();
@@ -37,7 +37,7 @@ export class RunApproval {
   readonly #telling = new Map<string, Promise<string | undefined>>();
   readonly #refusals = new Map<string, string>();
 
-  /** `changed` is called when something of it is another than before. */
+  /** Calls `changed` after each change. */
   constructor(
     readonly plan: WholePlan,
     private readonly send: SendOrder,
@@ -66,7 +66,7 @@ export class RunApproval {
     return this.#refusals;
   }
 
-  /** The request of a server waits: it is told what was decided, until it takes that. */
+  /** Records that the request of a server waits. Sends it the decision until it accepts. */
   wait(server: FleetServer): void {
     if (!this.#waiting.has(server.name)) {
       this.#waiting.set(server.name, server);
@@ -75,14 +75,14 @@ export class RunApproval {
     void this.#tell(server);
   }
 
-  /** The request of a server waits no more. */
+  /** Records that the request of a server waits no longer. */
   over({ name }: FleetServer): void {
     const wasThere = this.#waiting.delete(name);
     if (this.#waiting.size === 0) this.text = undefined;
     if (this.#refusals.delete(name) || wasThere) this.changed();
   }
 
-  /** Takes a decision, for all that wait and all that will. Gives why it is not done. */
+  /** Applies a decision to all requests that wait, and to later ones. Returns why it is refused. */
   async decide(decision: PlanDecision): Promise<string | undefined> {
     if (this.denied.fired) return 'the plan was denied';
     if (decision.kind === 'approve' && this.decided === 'approve') return 'the plan was approved before';
@@ -95,7 +95,7 @@ export class RunApproval {
     const faults = await Promise.all([...this.#waiting.values()].map((server) => this.#tell(server)));
     const isRefused = faults.length > 0 && faults.every((fault) => fault !== undefined) && !this.#isTaken;
     const isDropped = isRefused && decision.kind === 'approve' && this.#decision === decision;
-    // Nobody has taken it, and nobody will: who approved it was told so.
+    // No server accepted the decision, so it is dropped. The approver sees that.
     if (isDropped) {
       this.#decision = undefined;
       this.#refusals.clear();
@@ -104,7 +104,7 @@ export class RunApproval {
     return isDropped ? faults[0] : undefined;
   }
 
-  /** Gives why the server does not take the decision; undefined: it has, it may have, or there is none. */
+  /** Sends the decision. Returns why the server refuses it. Undefined where it accepted, may have accepted, or no decision exists. */
   #tell(server: FleetServer): Promise<string | undefined> {
     const { name } = server;
     const tries = this.#tries.get(name) ?? 0;
@@ -123,7 +123,7 @@ export class RunApproval {
     const { state, why = 'it is not known whether it has taken it' } = await this.send(server, decision.file);
     if (this.#decision !== decision) return why;
     if (state === 'done') {
-      // Once: it is not told again.
+      // It gets the decision only once.
       this.#isTaken = true;
       this.#refusals.delete(name);
       return undefined;
@@ -131,7 +131,7 @@ export class RunApproval {
     this.#telling.delete(name);
     if (this.#waiting.has(name)) this.#refusals.set(name, why);
     this.changed();
-    // What is not known may have been taken: it is told again.
+    // A server with an unknown outcome may have accepted the decision. It gets the decision again.
     return state === 'refused' ? `${name}: ${why}` : undefined;
   }
 }

@@ -13,12 +13,12 @@ import { type Progress, Run } from './run.ts';
 import { askOnceOf, callsOf } from './run-calls.ts';
 import type { Runs } from './runs.ts';
 
-/** Servers that are called at once. */
+/** Limit for servers that are called at the same time. */
 const MOST_PARALLEL = 16;
 const MOST_SERVERS = 500;
-/** Of the output of one server, where the call does not say. */
+/** Default for `max_output`. */
 const OUTPUT_BYTES = 8192;
-/** Characters of an answer for what is beside the output. */
+/** Characters of an answer for everything except the output. */
 const ROOM_CHARS = 20_000;
 const MOST_FAILURES_SHOWN = 20;
 

@@ -59,7 +59,7 @@ export class Runs {
     return [...this.#runs.values()].flatMap(({ run }) => planOf(run)).slice(0, MOST_PLANS);
   }
 
-  /** All of a plan that waits, with what its canary wrote; undefined where there is none of this run. */
+  /** All of a plan that waits, with what its canary wrote; undefined where this run has no plan. */
   planText(id: string): string | undefined {
     const run = this.#runs.get(id)?.run;
     if (run?.approval === undefined || run.approval.waiting.length === 0) return undefined;
@@ -73,7 +73,7 @@ export class Runs {
     return run.approval.text;
   }
 
-  /** Takes what a person has said to a plan. Gives why it is not done. */
+  /** Applies the decision of a person to a plan. Returns why it is refused. */
   async decide(id: string, digest: string, decision: PlanDecision): Promise<string | undefined> {
     const run = this.#runs.get(id)?.run;
     if (run?.approval === undefined) return 'no plan of this run waits';

@@ -15,7 +15,7 @@ export type Standing = 'new' | 'repeated' | 'stale' | 'foreign';
 export class RequestWindow {
   readonly #seen = new Map<string, number>();
 
-  /** `clock` gives milliseconds, from 0 on, without jumps. */
+  /** `clock` returns milliseconds, from 0 on, without jumps. */
   constructor(
     private readonly server: string,
     readonly instance: string,
