@@ -25,9 +25,9 @@ export interface DoorDeps extends ReadingDeps {
   readonly server: () => Server;
   /** Undefined: the agent has no key for it. */
   readonly pushes: Pushes | undefined;
-  /** Undefined: this agent is no hub of a fleet. */
+  /** Undefined: this agent is not a hub of a fleet. */
   readonly plans: PlansOfHub | undefined;
-  /** Undefined: this agent is no hub of a fleet. */
+  /** Undefined: this agent is not a hub of a fleet. */
   readonly servers: ServersView | undefined;
 }
 
@@ -78,7 +78,7 @@ export class AgentDoor {
       }
       case 'sign-in': {
         const { what, by, address } = read(ASKED['sign-in'], args);
-        // Of so many of them, a console that was taken over could fill the record.
+        // Without a limit, a console that was taken over could fill the record.
         if (this.#signIns.consume('', 1) > 0) throw new WireRefusal('TooManyRequests', 'Too many sign-ins.');
         const who = by === undefined ? undefined : describeSender({ by });
         this.deps.trail.console(what, { by: who, address: visibleLine(address) });

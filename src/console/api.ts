@@ -213,13 +213,13 @@ export class Api {
       this.#record('signed in', address, found.name);
       return this.deps.people.signIn(found);
     } catch (error) {
-      // One that was not looked at, after too many wrong ones, is no line.
+      // An answer that was not checked, after too many wrong ones, makes no line.
       if (error === refusal) this.#record('a wrong passkey', address);
       throw error;
     }
   }
 
-  /** Has the agent put on record who signs in. One that is away keeps nobody out. */
+  /** Has the agent put on record who signs in. An agent that is away does not prevent a sign-in. */
   #record(what: ConsoleSignIn['what'], address: string, by?: string): void {
     const told = { what, address: address.slice(0, MOST_ADDRESS_CHARS), ...(by !== undefined && { by }) };
     this.deps.wire.request('sign-in', told).catch(() => {});

@@ -108,7 +108,7 @@ function describeDecision(decision: 'taken' | 'gone' | 'other'): string | undefi
   }
 }
 
-/** Puts on record that an order is not obeyed; `file` is undefined for what is no order. */
+/** Puts on record that an order is not obeyed; `file` is undefined for a file that is not an order. */
 export function noteRefusal(
   { logger, trail }: Pick<CarryOutDeps, 'logger' | 'trail'>,
   id: string,

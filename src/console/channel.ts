@@ -27,7 +27,7 @@ const MAC_BYTES = 32;
 const LENGTH_BYTES = 4;
 const HEAD_BYTES = LENGTH_BYTES + MAC_BYTES;
 
-/** While so much waits to be read by the other end, no further message is made. */
+/** While this much waits to be read by the other end, no further message is made. */
 const FULL_BYTES = 262_144;
 
 /** What a channel needs of a socket. `write` writes what fits. Returns the number of bytes; negative when closed. */

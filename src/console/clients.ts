@@ -12,7 +12,7 @@ export interface ClientsDeps {
   readonly tokensFile: string | undefined;
   /** The token of the settings: its name, and its profile. */
   readonly usual: { readonly name: string; readonly profile: string };
-  /** When a grant was used last; undefined where nobody knows. */
+  /** When a grant was used last; undefined when unknown. */
   readonly lastUseOf: (id: string) => number | undefined;
   /** The state of a grant's sign-in; undefined once its client is kept. */
   readonly signInOf: (grant: GrantRecord) => SignInState | undefined;

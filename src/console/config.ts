@@ -20,7 +20,7 @@ export interface ConsoleConfig {
   readonly trustedProxies: AddressList;
 }
 
-/** A setting of the console, or its default; undefined where it has none. */
+/** Returns a setting of the console or its default; undefined when it has no default. */
 export function consoleSetting(environment: Environment, name: Name): string | undefined {
   const { schema } = SETTING_ROWS.find(([row]) => row === name)?.[1] ?? {};
   return environment[name] || (schema?.['default'] as string | undefined);

@@ -25,7 +25,7 @@ export interface HttpDeps {
   readonly origin: string;
   readonly trustedProxies: AddressList;
   readonly pageFiles: () => Promise<Readonly<Record<string, PageFile>>>;
-  /** Told of faults that are nobody's but the console's. */
+  /** Called with faults of the console itself. */
   readonly tell: (error: unknown) => void;
 }
 

@@ -39,7 +39,7 @@ export interface InboxDeps extends CarryOutDeps {
   readonly plans?: Pick<PlansOfHub, 'decide'> | undefined;
   /** Puts back what a file had. Returns the reason when it is not done. */
   readonly undo: (order: UndoOrder, signature: Signature) => Promise<string | undefined>;
-  /** Passes an order on to a server of the fleet; undefined: this is no hub. */
+  /** Passes an order on to a server of the fleet; undefined: this is not a hub. */
   readonly passOn?: PassOn | undefined;
 }
 
@@ -48,7 +48,7 @@ const MOST_SEEN = 2000;
 const MOST_RESULTS = 500;
 /** Interval of looks for a new file that the kernel does not report. */
 const LOOK_MS = 1000;
-/** After a look, the next one waits so long, and so many times what the last one took: writing files holds nobody up. */
+/** Least pause after a look, also as a multiple of its duration: a writer of many files cannot hold up the agent. */
 const PAUSE_MS = 5;
 const PAUSES_PER_LOOK = 10;
 
@@ -66,7 +66,7 @@ const RANKS = [
   'undo',
 ];
 
-/** Reading takes so long at once, then it rests: the others come with a later look. */
+/** Most time of one look. The other files are read by a later one. */
 const MOST_LOOK_MS = 100;
 
 /** The orders that the owner's console leaves for the agent: it obeys each once. */

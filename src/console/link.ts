@@ -11,7 +11,7 @@ import { canonical, linkChallenge } from './order.ts';
 import { type Passkey, type PasskeysFile, verifyRegistration } from './passkeys.ts';
 import type { LinkAnswer } from './post-box.ts';
 
-/** A link is good for so long. */
+/** How long a link is valid. */
 export const LINK_MS = 600_000;
 /** Answers with a wrong MAC that end a link. */
 const MOST_WRONG = 5;
@@ -42,7 +42,7 @@ interface LinkPlaces {
   readonly answers: string;
 }
 
-/** A link is over: nobody can use it any more. */
+/** A link is over and cannot be used any more. */
 export class LinkOver extends Error {}
 
 /** A link of root's terminal: its secret is nowhere but there and in the URL. Disposing of it ends it. */
@@ -83,7 +83,7 @@ export class Link {
     replaceReadable(path, JSON.stringify({ until: this.until, ...answer, name: this.name, mac: this.#mac }));
   }
 
-  /** Ends it where nobody has decided on it. */
+  /** Ends the link if it is not decided yet. */
   end(): void {
     if (this.#state === 'open') this.say({ state: 'over' });
     rmSync(join(this.places.directory, 'links', `${this.#id}.json`), { force: true });

@@ -33,7 +33,7 @@ export interface RootActions {
   thaw(signature: Signature, by: string): void;
   revoke(order: RevokeOrder): void;
   changeTokens(order: TokenOrder, signature: Signature): void | Promise<void>;
-  /** Has the servers of the fleet know a change of the passkeys; undefined: this is no hub. */
+  /** Has the servers of the fleet know a change of the passkeys; undefined: this is not a hub. */
   readonly changeKeys?: ((file: KeysFile) => Promise<void>) | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface ObeyDeps {
   readonly actions: RootActions;
   /** When the agent was started that has its own orders obeyed: older ones are refused. Undefined: root of a service. */
   readonly startedAt: number | undefined;
-  /** Passes an order on to a server of the fleet; undefined: this is no hub. */
+  /** Passes an order on to a server of the fleet; undefined: this is not a hub. */
   readonly passOn?: PassOn | undefined;
   /** Told of each order in a line. */
   readonly tell: (line: string) => void;
@@ -55,7 +55,7 @@ export interface ObeyDeps {
   readonly isAwaited?: () => boolean;
 }
 
-/** What is no order, or is not written yet, is waited for so long, and then removed. */
+/** How long a file may be incomplete or not an order before it is removed. */
 const STRAY_MS = 2000;
 const LOOK_MS = 50;
 /** Orders of one look; the others come with the next one. */
@@ -64,7 +64,7 @@ const MOST_ANSWERS = 48;
 /** Of a hub: all of its servers can be frozen at once. */
 const MOST_ANSWERS_OF_HUB = 1200;
 
-/** What cannot be removed would have systemd start this again at once: it stays for so long, and obeys what comes. */
+/** How long it stays, and obeys, when a file cannot be removed: else systemd starts it again at once. */
 const STUCK_MS = 45_000;
 
 /** Interval of looks for the end of the console's use, and for orders that the kernel does not report. */

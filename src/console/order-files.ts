@@ -93,7 +93,7 @@ export class OrderDirectory implements Disposable {
     return Value.Check(orderFileSchema, value) && value.order.id === id ? (value as OrderFile) : NO_ORDER;
   }
 
-  /** The JSON in a file of the console's, of at most so many bytes, or why it does not count. */
+  /** Returns the JSON in a file of the console's of at most `mostBytes`, or why it does not count. */
   load(id: string, mostBytes: number): { readonly value: unknown } | string {
     try {
       return readPlain(this.#pathOf(`${id}.json`), (fd, { uid, mode }) => {

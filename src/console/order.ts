@@ -185,9 +185,9 @@ export interface OrderResult {
   readonly why?: string;
 }
 
-/** An order is good for so long after `at`. */
+/** How long an order is valid after `at`. */
 export const ORDER_MS = 120_000;
-/** Clocks differ: an order may be from so far ahead. */
+/** How far ahead of the server's clock `at` may be: clocks differ. */
 export const AHEAD_MS = 30_000;
 /** How the names of directories begin that root has moved out of its orders. */
 export const REMOVED = 'removed-';

@@ -10,7 +10,7 @@ export type PassOn = (file: OrderFile) => Promise<PassedResult>;
 const KINDS: readonly string[] = ['freeze', 'thaw'];
 
 interface PassedOnDeps {
-  /** Undefined: this is no hub. */
+  /** Undefined: this is not a hub. */
   readonly passOn?: PassOn | undefined;
   readonly startedAt: number | undefined;
   /** Answers an order. */

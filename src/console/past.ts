@@ -22,7 +22,7 @@ export interface ChangeFilter {
 /** What is known of the changes of files. */
 export interface ChangesOfFiles {
   list(filter: ChangeFilter): PastChanges;
-  /** Rejects with `WireRefusal` where there is no such change. */
+  /** Rejects with `WireRefusal` for an unknown change. */
   show(change: string): Promise<ShownChange>;
 }
 
@@ -35,9 +35,9 @@ export interface PastDeps {
   readonly auditFile: string | undefined;
 }
 
-/** Work on the past lets others have their turn after so long. */
+/** Time after which work on the past lets others have their turn. */
 const SLICE_MS = 10;
-/** Of the record that is looked through for one answer. */
+/** Most bytes of the record that are looked through for one answer. */
 const MOST_RECORD_BYTES = 16 * 1_048_576;
 /** Of all lines in an answer, and of one text in a line: more where one session is asked for. */
 const MOST_LINES_CHARS = 400_000;

@@ -15,7 +15,7 @@ export interface SignedIn {
   readonly passkey: boolean;
 }
 
-/** A person is signed in for so long. */
+/** How long a person is signed in. */
 const SIGNED_IN_MS = 12 * 3_600_000;
 /** More than an owner has devices: the oldest goes. */
 const MOST_PEOPLE = 100;
@@ -63,7 +63,7 @@ export class People {
     return { bearer, name, until };
   }
 
-  /** Whose bearer this is, now; undefined when it is nobody's. */
+  /** Returns the person who has this bearer now; undefined when nobody has it. */
   find(bearer: string): SignedIn | undefined {
     const hash = sha256(bearer);
     const pinned = this.pinned();

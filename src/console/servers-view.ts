@@ -138,7 +138,7 @@ export class ServersView {
     this.#watched.clear();
   }
 
-  /** Asks who is connected, and nobody else; then shows what is known. */
+  /** Asks the connected servers only, then shows what is known. */
   #look(): void {
     const connected = new Set(
       this.fleet
@@ -231,7 +231,7 @@ function charsOf(items: readonly object[]): number {
   return sum;
 }
 
-/** The same in so many characters: what has ended goes first, what waits last. */
+/** Returns the server cut to `chars` characters: ended commands are left out first, requests that wait last. */
 function fitted(server: ShownServer, chars: number): ShownServer {
   let { waiting, running, ended, allowances } = server;
   const made = (): ShownServer => ({

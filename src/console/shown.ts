@@ -89,7 +89,7 @@ export interface CanaryGroup {
 
 export interface State {
   readonly host: string;
-  /** The name of this hub in its fleet; undefined: it is no hub. */
+  /** The name of this hub in its fleet; undefined: it is not a hub. */
   readonly hub?: string;
   readonly version: string;
   readonly now: number;

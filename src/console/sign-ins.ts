@@ -9,7 +9,7 @@ import type { People } from './people.ts';
 /** What the page sends to sign in. */
 export const signInSchema = Type.Object({ challenge: Type.String({ maxLength: 100 }), assertion: assertionSchema });
 
-/** A challenge is good for so long. */
+/** How long a challenge is valid. */
 const CHALLENGE_MS = 120_000;
 
 /** Proves who signs in: by a passkey that answers a challenge of this process, once. */
@@ -20,7 +20,7 @@ export class SignIns {
 
   constructor(private readonly people: Pick<People, 'pinned'>) {}
 
-  /** A time, random bytes, and the MAC of both, base64url: nobody can fill a memory of challenges. */
+  /** A time, random bytes, and the MAC of both, base64url. Open challenges take no memory that a caller could fill. */
   newChallenge(): string {
     const head = Buffer.alloc(24);
     head.writeDoubleBE(Date.now());
@@ -28,7 +28,7 @@ export class SignIns {
     return Buffer.concat([head, this.#macOf(head)]).toString('base64url');
   }
 
-  /** The pinned passkey that has answered; undefined where none has. */
+  /** Returns the pinned passkey that has answered; undefined when the answer is of no pinned passkey. */
   async prove({ challenge, assertion }: Static<typeof signInSchema>): Promise<Passkey | undefined> {
     const pinned = this.people.pinned();
     if (pinned === undefined || !this.#isOwn(challenge)) return undefined;

@@ -193,7 +193,7 @@ function isPlanned({ run, plan: digest }: ApprovePlanOrder, { plan, server, toke
   );
 }
 
-/** Whether a text of the record begins and ends as another one; from its first mask to its last, nobody knows. */
+/** Whether a text of the record begins and ends as another one. What is between its first and last mask is unknown. */
 function isMasked(text: string, onRecord: unknown): boolean {
   if (typeof onRecord !== 'string') return false;
   if (onRecord === text) return true;

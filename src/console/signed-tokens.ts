@@ -5,7 +5,7 @@ import { TOKEN_ORDERS } from './order.ts';
 import { describeSigner } from './order-rules.ts';
 import { type Signature, signatureSchema } from './passkeys.ts';
 
-/** Of one that was there before the agent, its order is on record when it is no older: nobody may have been there for it. */
+/** The order of a token from before the start of the agent is put on record when it is at most this old. */
 const LATE_MS = 600_000;
 
 /** The signed orders that made a token what it is. */

@@ -67,9 +67,9 @@ interface TakeOver {
   unsubscribe: () => void;
 }
 
-/** Without a frame for so long, the terminal is handed back. */
+/** Time without a frame after which the terminal is handed back. */
 const IDLE_MS = 300_000;
-/** A frame is good for so long: nobody may hold keystrokes back for another moment. */
+/** How long a frame is valid: keystrokes cannot be held back and sent later. */
 const LATE_MS = 20_000;
 const TYPED_NOTE = 'Your owner has typed into this terminal and handed it back. Look at what it shows before you type.';
 

@@ -17,7 +17,7 @@ export interface TokenOrderDeps {
   /** Why a token cannot have a name or a profile; undefined where it can. */
   readonly nameFault: (name: string) => string | undefined;
   readonly profileFault: (name: string) => string | undefined;
-  /** Who has come with the code of a grant; undefined: nobody yet. */
+  /** The client that has used the code of a grant; undefined: not used yet. */
   readonly arrivalOf: (grant: GrantRecord) => Arrival | undefined;
   /** Milliseconds since the epoch. */
   readonly now: number;

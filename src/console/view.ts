@@ -237,10 +237,10 @@ function runningOf(session: Session, use: Use | undefined, size: TerminalSize | 
   };
 }
 
-/** Why a command was not run that nobody has denied. */
+/** Why a command was not run, although nobody denied it. */
 const UNDECIDED = ['stopped', 'expired', 'withdrawn'];
 
-/** The status of a session for a reader: that of what nobody has denied says what became of it. */
+/** Returns the status of a session for a reader: for a command that was never decided on, what happened to it. */
 export function shownStatus({ status, decision }: SessionRecord): string {
   const action = decision?.action ?? '';
   return status === 'denied' && UNDECIDED.includes(action) ? action : status;

@@ -27,9 +27,9 @@ export interface Told {
 
 const WAIT_MS = 20_000;
 const ANSWER_SECONDS = 30;
-/** A server on which something changes all the time is asked so often. */
+/** Least time between questions to a server that changes all the time. */
 const REST_MS = 500;
-/** Of what has ended, so much is shown. */
+/** Most ended commands that are shown. */
 const MOST_ENDED = 3;
 /** A server sends fewer of each. */
 const MOST_ITEMS = 100;
@@ -77,12 +77,12 @@ const watchedSchema = Type.Object({
   ),
 });
 
-/** What `watch` of a server has answered; undefined where it is no such answer. A server may send anything. */
+/** Returns the answer of a server to `watch`; undefined when it has another form. A server may send anything. */
 export function readTold(answer: unknown, now: number): { version: number; told: Told | undefined } | undefined {
   if (!Value.Check(watchedSchema, answer)) return undefined;
   const { version, state, counts } = answer;
   if (state === undefined) return { version, told: undefined };
-  // Whole seconds: what the way takes is no change of clocks.
+  // Whole seconds: the time of the transfer is not a change of clocks.
   const aheadMs = Math.round((state.now - now) / 1000) * 1000;
   // No other field of an answer is passed on to the page.
   return {

@@ -27,7 +27,7 @@ const MAX_UNSENT = 2 * MAX_REQUESTS;
 const MAX_CONNECTIONS = 8;
 /** Connections that have not proved the key: the oldest goes for a new one. */
 const MAX_UNPROVED = 8;
-/** A connection that has not proved the key by then is closed, and one that reads nothing for so long. */
+/** Time after which a connection is closed that has not proved the key, and one that reads nothing. */
 const HELLO_MS = 5000;
 const SLOW_MS = 30_000;
 /** How often it is looked whether the path is still the agent's own socket. */

@@ -11,7 +11,7 @@ import { words } from './words.ts';
 const DAY_MS = 86_400_000;
 /** How long something is good, in days; 0: it has no end. */
 const ENDS = [1, 7, 30, 90, 0] as const;
-/** A code is good for so long. */
+/** How long a code is valid. */
 const CODE_MS = 600_000;
 
 /** What a person chooses of a token. */

@@ -19,7 +19,7 @@ interface AllowForProps {
   readonly onAllow: (minutes: number) => void;
 }
 
-/** Approves a request, and allows what its rule asks for a while; nothing where the request offers no such thing. */
+/** Approves a request and allows for a while what its rule asks for. Shows nothing when the request cannot be allowed. */
 export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) {
   const [minutes, setMinutes] = useState<number>(USUAL_MINUTES);
   const { allowable, token, profile } = request;
@@ -61,7 +61,7 @@ export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) 
   );
 }
 
-/** What is ordered to allow the rule of a request until so many minutes from now. Undefined where it offers none. */
+/** Returns the order that allows the rule of a request for some minutes; undefined when the request cannot be allowed. */
 export function allowWish(request: ApprovalRequest, digest: string, minutes: number, now: number): Wish | undefined {
   const { session, token, profile, allowable } = request;
   if (allowable === undefined) return undefined;

@@ -4,7 +4,7 @@ import { order } from './sign.ts';
 import type { ShownSize } from './terminal.ts';
 import { words } from './words.ts';
 
-/** A connection that breaks is tried again for so long, with the same keystrokes: the agent types them once. */
+/** How long a broken connection is tried again, with the same keystrokes: the agent types them once. */
 const TIMEOUT_MS = 12_000;
 const RETRY_MS = 700;
 
@@ -105,7 +105,7 @@ export class Keyboard {
   }
 }
 
-/** The control character of a letter; what has none stays. */
+/** Returns the control character of a letter; other text stays as it is. */
 export function withControl(text: string): string {
   const code = text.toUpperCase().charCodeAt(0);
   return text.length === 1 && code >= 0x40 && code < 0x60 ? String.fromCharCode(code & 31) : text;

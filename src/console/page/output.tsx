@@ -18,7 +18,7 @@ export function outputText(text: string): string {
   return lines.split('\t').map(visibleText).join('\t');
 }
 
-/** Of a piece that comes behind others that were left out, so much is shown: nobody reads more at that pace. */
+/** Most bytes shown of a piece that follows skipped output: nobody can read more at that speed. */
 const RUSHED_BYTES = 8192;
 
 /**
@@ -92,7 +92,7 @@ export function Output({ session, name }: { session: string; name: string }) {
   );
 }
 
-/** A screen of so many columns is wider than a phone. */
+/** Columns from which a screen is wider than a phone. */
 const WIDE_COLS = 41;
 
 interface TerminalProps extends ShownSize {

@@ -130,7 +130,7 @@ export function TwoTap({ text, label, confirm, confirmLabel, disabled, onConfirm
   );
 }
 
-/** A name and its value, in a list of such. */
+/** A name and its value, in a list of facts. */
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
   return (
     <div class="fact">

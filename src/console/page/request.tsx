@@ -46,7 +46,7 @@ function notesOn({ cmd, cwd, env, stdin, file, context, dialog = [] }: ApprovalR
   return notesOnTexts([...all, ...dialog.map(({ send }) => send)], stdin);
 }
 
-/** What of these texts looks like something else; `input` is no command. */
+/** What of these texts looks like something else; `input` is not a command. */
 export function notesOnTexts(texts: readonly string[], input = ''): string[] {
   const whole = texts.join('\n');
   const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];

@@ -35,9 +35,9 @@ const SHOWN_MS = 60_000;
 interface ShownOnceProps {
   readonly title: string;
   readonly text: string;
-  /** What its QR code says; undefined: it has none. */
+  /** The text of its QR code; undefined: it has no QR code. */
   readonly qr?: string;
-  /** For so long. */
+  /** How long it is shown. */
   readonly ms?: number;
   readonly onOver: () => void;
 }

@@ -5,7 +5,7 @@ import { describeBytes } from './format.ts';
 import { outputText, writerInto } from './output.tsx';
 import { words } from './words.ts';
 
-/** So often it is asked what a command on a server has written, and so much of it comes in one answer. */
+/** Interval of requests for the output of a command on a server, and most bytes of an answer. */
 const LOOK_MS = 1500;
 const PART_BYTES = 65_536;
 const STREAMS = ['stdout', 'stderr'] as const;

@@ -101,7 +101,7 @@ export async function order(wish: Wish, known: number, id?: string): Promise<str
   }
 }
 
-/** The id and the secret of a link's fragment; undefined when it is no whole link. */
+/** The id and the secret of a link's fragment; undefined when it is not a complete link. */
 export interface LinkSecret {
   readonly id: string;
   readonly secret: string;

@@ -1,4 +1,4 @@
-/** What the storage of this origin has of a name. A worker has none. */
+/** Returns the value of a name in the storage of this origin. A worker has no storage. */
 export function recall(name: string): string | undefined {
   try {
     return localStorage.getItem(name) ?? undefined;

@@ -100,7 +100,7 @@ export function WaitingView() {
   );
 }
 
-/** What is ordered for a verdict. Undefined where a request offers no such thing. */
+/** Returns the order for a verdict; undefined when the request does not offer it. */
 function wishOf(item: WaitingItem, { request, digest }: ReadRequest, verdict: Verdict, now: number): Wish | undefined {
   const { session, server } = item;
   const wish =
