@@ -4,7 +4,7 @@ import type { FleetServer } from './door.ts';
 import type { FleetReply } from './envelope.ts';
 import { withTags, withTagsInText } from './ids.ts';
 
-/** The headers of a refusal that clients get as they are. */
+/** The headers of a refusal that clients receive unchanged. */
 const HEADERS = ['retry-after', 'agent3-code'];
 const MAX_ERROR_CHARS = 100;
 const MAX_MESSAGE_CHARS = 20_000;
@@ -25,7 +25,7 @@ export function answerOf({ name, tag }: FleetServer, { status, headers, body }: 
   throw refusalOf(name, { status, headers, body: fields }, tag);
 }
 
-/** What a server refused a call with; `tag` is put to the ids in it. Throws `OutcomeUnknown` for what is no refusal. */
+/** Returns the refusal of a server, with `tag` added to its ids. Throws `OutcomeUnknown` for any other answer. */
 export function refusalOf(
   name: string,
   { status, headers, body }: Pick<FleetReply, 'status' | 'headers' | 'body'>,
@@ -33,7 +33,7 @@ export function refusalOf(
 ): ServerRefusal {
   const { error, message }: { error?: unknown; message?: unknown } = body ?? {};
   const isRefusal = status >= 400 && status <= 599 && typeof error === 'string';
-  if (!isRefusal) throw new OutcomeUnknown(`The call ran on ${name}, whose answer has no form that is known.`);
+  if (!isRefusal) throw new OutcomeUnknown(`The call ran on ${name}, whose answer has an unknown format.`);
   const cut = typeof message === 'string' ? message.slice(0, MAX_MESSAGE_CHARS) : '';
   const kept = Object.entries(headers).filter(
     ([header, value]) => HEADERS.includes(header) && /^[\w-]{1,40}$/.test(value),

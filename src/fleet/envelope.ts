@@ -6,7 +6,7 @@ const text = (maxLength: number) => Type.String({ maxLength });
 const key = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
 const uuid = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
 
-/** The servers that one approval of a person is for, and what makes it one of its own. */
+/** The servers of one approval, and the run and salt that make the approval unique. */
 const planSchema = Type.Object({
   run: uuid,
   salt: uuid,
@@ -35,7 +35,7 @@ const requestSchema = Type.Object({
 });
 export type FleetRequest = Static<typeof requestSchema>;
 
-/** What a server says to a request. Of `begun` and `stale`, status is 0 and body null. */
+/** The reply of a server to a request. For `begun` and `stale`, status is 0 and body null. */
 const replySchema = Type.Object({
   server: key,
   instance: uuid,
@@ -48,7 +48,7 @@ const replySchema = Type.Object({
 });
 export type FleetReply = Static<typeof replySchema>;
 
-/** What a server says of itself. */
+/** The state that a server sends. */
 const stateSchema = Type.Object({
   server: key,
   instance: uuid,
@@ -61,14 +61,14 @@ const stateSchema = Type.Object({
   profile: text(64),
   operations: Type.Array(text(40), { maxItems: 100 }),
   leaving: Type.Boolean(),
-  /** The number of its list of the hub's passkeys; without it, it has none. */
+  /** The number of its list of the hub's passkeys. Missing where it has no list. */
   keys: Type.Optional(Type.Integer({ minimum: 0 })),
   /** Requests that wait for a person there. */
   waiting: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type ServerState = Static<typeof stateSchema>;
 
-/** A kind of message: what it is signed as, and its form. */
+/** A kind of message: the name that is signed, and the format. */
 interface Kind<T extends TSchema> {
   readonly name: string;
   readonly check: (value: unknown) => value is Static<T>;
@@ -83,13 +83,13 @@ export const REQUEST = kind('a3-request', requestSchema);
 export const REPLY = kind('a3-answer', replySchema);
 export const STATE = kind('a3-state', stateSchema);
 
-/** NATS takes 2 MiB; a request is no longer than the body of one over HTTP, escaped. */
+/** The limit of NATS, 2 MiB. A request has at most the length of an HTTP body, escaped. */
 export const MAX_MESSAGE_BYTES = 2_097_152;
 
-/** A message that counts for nothing: forged, damaged, or of another kind. */
+/** An invalid message: forged, damaged, or of another kind. */
 export class EnvelopeFault extends Error {}
 
-/** A message of this kind, signed. */
+/** Returns a signed message of this kind. */
 export function seal<T extends TSchema>({ name }: Kind<T>, value: Static<T>, signer: SigningKey): Buffer {
   const json = Buffer.from(JSON.stringify(value));
   return Buffer.concat([signer.sign(signedText(name, json)), json]);
@@ -102,11 +102,11 @@ export function open<T extends TSchema>({ name, check }: Kind<T>, message: Uint8
   if (!by.isSigned(signedText(name, json), message.subarray(0, SIGNATURE_BYTES)))
     throw new EnvelopeFault(`its signature is not one of ${by.publicKey.slice(0, 10)}`);
   const value = parsed(json);
-  if (!check(value)) throw new EnvelopeFault('it has not the form of its kind');
+  if (!check(value)) throw new EnvelopeFault('its format is not that of its kind');
   return value;
 }
 
-/** The line feed ends the kind: no other begins with it. */
+/** The line feed ends the name of the kind, so no name can be the beginning of another one. */
 function signedText(name: string, json: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`${name}\n`), json]);
 }
@@ -115,6 +115,6 @@ function parsed(json: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
   } catch {
-    throw new EnvelopeFault('it is no JSON');
+    throw new EnvelopeFault('it is not JSON');
   }
 }

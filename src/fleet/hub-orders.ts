@@ -15,7 +15,7 @@ export interface HubOrdersDeps extends Omit<CarryOutDeps, 'passkeysFile'> {
   readonly toRoot: (id: string, message: Uint8Array) => Promise<OrderResult>;
 }
 
-/** What root of this server obeys. */
+/** Kinds of orders that root of this server obeys. */
 const ROOTS: readonly string[] = ['freeze', 'thaw', 'keys'];
 
 /** The orders of the hub's console that this server obeys. The hub has signed each request; what widens needs a passkey. */
@@ -29,7 +29,7 @@ export class HubOrders {
   /** Obeys what a request with the operation `order` has. Throws `InvalidArguments` for an invalid order. */
   async obey(args: unknown, membership: Membership, message: Uint8Array): Promise<OrderResult> {
     if (!Value.Check(orderFileSchema, args))
-      throw new InvalidArguments('Nothing was done: this is no order of a console, or one of a newer version.');
+      throw new InvalidArguments('Nothing was done: this is not an order of a console, or it is from a newer version.');
     const file = args as OrderFile;
     const result = await this.#result(file, membership, message);
     if (result.state === 'refused') noteRefusal(this.#deps, result.id, file, result.why ?? '', consoleOf(membership));
@@ -63,7 +63,7 @@ export class HubOrders {
 /** Orders for all servers: `keys` has the key of the hub, a plan the keys of its servers. */
 const FOR_ALL: readonly string[] = ['keys', 'approve-plan', 'deny-plan'] satisfies readonly Order['kind'][];
 
-/** Why an order of the hub is not for this server; undefined when it is. */
+/** Returns why an order of the hub is not for this server. Undefined where it is. */
 function addresseeFault({ kind, server }: Order, { key }: Membership): string | undefined {
   if (server === undefined && FOR_ALL.includes(kind)) return undefined;
   if (server === undefined) return 'it names no server: over the fleet, an order counts on the server in it alone';

@@ -29,7 +29,7 @@ import { Verifier } from './keys.ts';
 import { hubKeyOf, type Membership, readMembership } from './membership.ts';
 import { readRootsFile, writeRootsFile } from './roots-file.ts';
 
-/** What root does on a server by orders of its hub's console. */
+/** What root needs to obey orders of the hub's console on a server. */
 export interface HubRootDeps {
   /** `AGENT3_HUB_FILE`. */
   readonly hubFile: string;
@@ -38,13 +38,13 @@ export interface HubRootDeps {
   readonly actions: Pick<RootActions, 'freeze' | 'lastFreeze' | 'thaw'>;
 }
 
-/** What the agent leaves for root: the whole message of the hub, in base64. */
+/** The file that the agent leaves for root: the whole message of the hub, in base64. */
 export const leftSchema = Type.Object({ envelope: Type.String() });
-/** Base64 takes a third more, the request around an order some hundred bytes. */
+/** Base64 adds a third; the request around an order adds some hundred bytes. */
 export const MOST_LEFT_BYTES = 2 * MAX_ORDER_BYTES;
 
 const orderedSchema = Type.Object({ hub_key: Type.String(), at: Type.Integer() });
-/** A hub whose clock was wrong for once is obeyed again after this. */
+/** Limit for the recorded time, so that a hub whose clock was wrong once is obeyed again after a day. */
 const MOST_AHEAD_MS = 86_400_000;
 
 type File<T extends Order = Order> = OrderFile & { readonly order: T };
@@ -65,7 +65,7 @@ function readMessage({ hubFile, own }: HubRootDeps, id: string, message: Uint8Ar
     if (membership === undefined) return 'this server has left its hub';
     const { server, op, args } = open(REQUEST, message, new Verifier(hubKeyOf(membership)));
     if (server !== membership.key) return 'it is for another server';
-    if (op !== 'order' || !Value.Check(orderFileSchema, args)) return 'it is no order';
+    if (op !== 'order' || !Value.Check(orderFileSchema, args)) return 'it is not an order';
     const file = args as OrderFile;
     return file.order.id === id ? { file, membership } : 'it is another order than its file says';
   } catch (error) {
@@ -101,7 +101,7 @@ async function freeze({ actions }: HubRootDeps, file: File<FreezeOrder>, { hub }
   await actions.freeze(file.order, describeSender(file, `console of ${hub}`));
 }
 
-/** The clocks of hub and server may differ: the freeze that it ends has to be the one that was shown, and nobody may have frozen again. */
+/** Ends a freeze. The clocks of hub and server may differ, so the order must name the current freeze, and its last repeat. */
 async function thaw(deps: HubRootDeps, file: File<ThawOrder>): Promise<string | undefined> {
   const { actions } = deps;
   const { order } = file;
@@ -116,7 +116,7 @@ async function thaw(deps: HubRootDeps, file: File<ThawOrder>): Promise<string | 
   return undefined;
 }
 
-/** The chain goes forward alone, so no link of it counts twice. */
+/** Pins the next list of the chain. The number only grows, so a link never counts twice. */
 async function changeKeys(
   deps: HubRootDeps,
   { hub_key }: Membership,
@@ -136,7 +136,7 @@ async function changeKeys(
   return undefined;
 }
 
-/** Why a list is not what the person was shown who signed it: keys, by fingerprints that the page has computed, and the origin. */
+/** Returns why a list differs from what its signer saw: the fingerprint of each key, and the origin. */
 async function listFault({ origin, rp_id, passkeys }: PasskeyList): Promise<string | undefined> {
   const host = URL.canParse(origin) ? new URL(origin).hostname : '';
   if (host !== rp_id && !host.endsWith(`.${rp_id}`)) return `no passkey would count at ${visibleLine(origin)}`;
@@ -150,7 +150,7 @@ function signatureHere({ hubFile, own }: HubRootDeps, { order, assertion }: File
   return signatureOf(order, assertion, readPasskeys(hubPasskeysPath(hubFile), own), NOBODY_PINNED);
 }
 
-/** The newest of the hub's orders that were obeyed, by the time in it: its own clock, never this server's. */
+/** The time of the newest order of the hub that root obeyed, by the clock of the hub. */
 class Ordered {
   readonly at: number;
   readonly #path: string;
@@ -175,18 +175,18 @@ export interface HubOrdersPlace extends HubRootDeps {
   readonly place: OrdersPlace;
   /** `AGENT3_CONSOLE_ANSWERS`. */
   readonly answers: string;
-  /** Told of each order in a line. */
+  /** Called with a line about each order. */
   readonly tell: (line: string) => void;
 }
 
 const LOOK_MS = 50;
-/** What is no order is waited for so long, and then removed. */
+/** How long other files are left in the directory before they are removed. */
 const STRAY_MS = 1000;
-/** What cannot be removed would have systemd start this again at once. */
+/** How long this runs where a file cannot be removed: systemd would start it again at once. */
 const STUCK_MS = 20_000;
 const MOST_AT_ONCE = 100;
 
-/** Obeys what the agent has left, answers and removes it, until there is nothing. Throws `ConsoleFault` for directories that others may write to. */
+/** Obeys, answers and removes each order of the agent until the directory is empty. Throws `ConsoleFault` for directories that others may write to. */
 export async function obeyHubOrders(deps: HubOrdersPlace): Promise<void> {
   prepareAnswers(deps.answers);
   const began = performance.now();
@@ -198,7 +198,7 @@ export async function obeyHubOrders(deps: HubOrdersPlace): Promise<void> {
     for (const id of ids) await obeyFile(deps, directory, id);
     pauseMs = ids.length < MOST_AT_ONCE ? LOOK_MS : 0;
     if (ids.length > 0) quietSince = performance.now();
-    // Behind so much may lie an order.
+    // A full directory may hide an order.
     if (directory.isFull || performance.now() - quietSince > STRAY_MS)
       for (const name of directory.strays()) directory.remove(name);
   }
@@ -210,7 +210,7 @@ async function obeyFile(deps: HubOrdersPlace, directory: OrderDirectory, id: str
   if (existsSync(answerPath(deps.answers, id))) return;
   const found = readLeft(deps, id, left);
   // No answer: a command that replaces an order must not end it. The agent leaves the order again.
-  if (typeof found === 'string') return deps.tell(visibleLine(`${id}: no order of the hub: ${found}`));
+  if (typeof found === 'string') return deps.tell(visibleLine(`${id}: not an order of the hub: ${found}`));
   const result = resultOf(id, await obey(deps, found));
   deps.tell(visibleLine(`${id}, ${found.file.order.kind} of the hub: ${result.why ?? 'done'}`));
   try {
@@ -226,7 +226,7 @@ function readLeft(deps: HubRootDeps, id: string, left: ReturnType<OrderDirectory
   return readMessage(deps, id, Buffer.from(left.value.envelope, 'base64'));
 }
 
-/** Obeys the one message of an agent that is no service. */
+/** Obeys one message of an agent that is not a service. */
 export async function obeyOne(deps: HubRootDeps, id: string, message: Uint8Array): Promise<OrderResult> {
   const found = readMessage(deps, id, message);
   return resultOf(id, typeof found === 'string' ? found : await obey(deps, found));

@@ -8,7 +8,7 @@ import { base32, SigningKey } from './keys.ts';
 import { connectOnce, isRefused, type NatsAddress, type NatsConnection } from './nats.ts';
 import { joinAnswerSubject, joinSubject } from './nats-config.ts';
 
-/** 80 bits: nobody finds it by trying, also who has the public key that is made from it. */
+/** 80 bits: too many to guess, even with the public key that is derived from the code. */
 const CODE_BYTES = 10;
 const ID_BYTES = 5;
 /** How long an invitation waits. */
@@ -16,7 +16,7 @@ export const INVITE_MS = 600_000;
 
 const key = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
 
-/** What a server says that wants to join. */
+/** The first message of a server that joins. */
 const helloSchema = Type.Object({
   key,
   profile: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' }),
@@ -24,7 +24,7 @@ const helloSchema = Type.Object({
 });
 export type Hello = Static<typeof helloSchema>;
 
-/** What the hub answers: what the server pins. */
+/** The answer of the hub, which the server pins. */
 const welcomeSchema = Type.Object({
   hub: Type.String({ pattern: NAME }),
   hub_key: key,
@@ -42,9 +42,9 @@ const doneSchema = Type.Object({ key, nonce: Type.String({ maxLength: 64 }) });
 /** A server cannot join; the message says why and what to do. */
 export class JoinFault extends Error {}
 
-/** What the two ends of an invitation share, who both know its code. */
+/** The keys that both ends of an invitation derive from its code. */
 export class InviteSecret {
-  /** The key that its guest connects with. */
+  /** The key that the joining server connects with. */
   readonly guest: SigningKey;
   readonly #mac: Buffer;
 
@@ -60,7 +60,7 @@ export class InviteSecret {
     this.#mac = derived('join mac');
   }
 
-  /** A new one, with its code in groups of four letters. */
+  /** Creates an invitation, with its code in groups of four letters. */
   static create(): { readonly secret: InviteSecret; readonly code: string } {
     const code = base32(randomBytes(CODE_BYTES)).replace(/.{4}(?=.)/g, '$&-');
     return { secret: new InviteSecret(base32(randomBytes(ID_BYTES)).toLowerCase(), code), code };
@@ -71,7 +71,7 @@ export class InviteSecret {
     return JSON.stringify({ mac: this.#macOf(kind, body), body });
   }
 
-  /** What the other end has said; undefined for what did not come from it. */
+  /** Returns the message of the other end. Undefined where it is from somebody else. */
   open<T extends TSchema>(kind: string, schema: T, text: string): Static<T> | undefined {
     try {
       const { mac, body } = JSON.parse(text) as { readonly mac: unknown; readonly body: unknown };
@@ -90,7 +90,7 @@ export class InviteSecret {
   }
 }
 
-/** The end of the hub: waits for the one server that has the code. */
+/** The side of the hub: waits for the server that has the code. */
 export class InviteHost implements AsyncDisposable {
   #hello: Hello | undefined;
   readonly #joined = Promise.withResolvers<Hello>();
@@ -167,7 +167,7 @@ export class InviteHost implements AsyncDisposable {
 const AGAIN_MS = 500;
 const WAIT_MS = 20_000;
 
-/** The end of the server. `pin` is called with what the hub said, and keeps it. Rejects with `JoinFault`. */
+/** Joins a fleet: the side of the server. Calls `pin` with the answer of the hub. Rejects with `JoinFault`. */
 export async function joinFleet(
   url: string,
   secret: InviteSecret,
@@ -177,7 +177,7 @@ export async function joinFleet(
   const connection = await connected(url, secret);
   try {
     const welcome = await greet(connection, secret, own, profile);
-    // From here on, the certificate is that one alone, and the key its own.
+    // From here on, only the pinned certificate and the key of the server count.
     const address = { url: welcome.url, certificate: welcome.certificate, key: own, name: 'agent3 join' };
     await (await connectedAsServer(address)).close();
     pin(welcome);
@@ -202,7 +202,7 @@ async function connected(url: string, secret: InviteSecret): Promise<NatsConnect
   }
 }
 
-/** NATS knows a new key a moment after it was told. */
+/** Connects with the new key, which NATS knows only a moment later. */
 async function connectedAsServer(address: NatsAddress): Promise<NatsConnection> {
   const giveUp = performance.now() + WAIT_MS;
   for (;;) {

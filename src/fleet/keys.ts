@@ -6,7 +6,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign, v
  */
 export type PublicKey = string & { readonly __brand: 'PublicKey' };
 
-/** Characters of a key that tell servers of one hub apart: 40 bits. */
+/** Characters of a key that distinguish the servers of one hub: 40 bits. */
 const TAG = { from: 2, to: 10 } as const;
 
 const USER_PREFIX = 20 << 3;
@@ -44,7 +44,7 @@ export class SigningKey {
   static ofSeed(seed: string): SigningKey {
     const bytes = decode(seed);
     const isSeed = bytes?.[0] === (SEED_PREFIX | (USER_PREFIX >> 5)) && bytes[1] === (USER_PREFIX & 31) << 3;
-    if (bytes === undefined || !isSeed) throw new Error('this is no seed of a user (SU…)');
+    if (bytes === undefined || !isSeed) throw new Error('this is not a seed of a user (SU…)');
     return new SigningKey(bytes.subarray(2));
   }
 
@@ -65,7 +65,7 @@ export function parsePublicKey(text: unknown): PublicKey | undefined {
   return bytes?.[0] === USER_PREFIX && bytes.length === RAW_BYTES + 1 ? (text as PublicKey) : undefined;
 }
 
-/** Signatures of one key. */
+/** Verifies signatures of one key. */
 export class Verifier {
   readonly #key: KeyObject;
 
@@ -128,7 +128,7 @@ function decode(text: string): Buffer | undefined {
   return crc16(body) === all.readUInt16LE(all.length - 2) && base32(all) === text ? body : undefined;
 }
 
-/** CRC-16/XMODEM, as nkeys have it. */
+/** CRC-16/XMODEM, the checksum of nkeys. */
 function crc16(bytes: Uint8Array): number {
   let crc = 0;
   for (const byte of bytes) {

@@ -9,7 +9,7 @@ import type { FleetReply } from './envelope.ts';
 import type { HubLink } from './hub-link.ts';
 import type { KnownServer } from './known-server.ts';
 
-/** What became of an order that was passed on, with the server as records name it. */
+/** The result of an order that was passed on, and the server in the form of the audit record. */
 export interface OrderOutcome {
   readonly state: 'done' | 'refused' | 'unknown';
   readonly why?: string;
@@ -21,7 +21,7 @@ export const NO_SERVER: OrderOutcome = {
   why: 'no server of the fleet has its key any more: nothing was done',
 };
 
-/** The console waits for ten seconds. */
+/** Shorter than the ten seconds of the console. */
 const ORDER_SECONDS = 9;
 const MOST_WHY_CHARS = 500;
 
@@ -67,7 +67,7 @@ function outcomeOf({ status, body }: FleetReply): OrderOutcome {
     const { state, why }: Static<typeof resultSchema> = body;
     return { state, ...(why !== undefined && { why: cut(why) }) };
   }
-  if (!Value.Check(refusalSchema, body)) return { state: 'unknown', why: 'its answer has no form that is known' };
+  if (!Value.Check(refusalSchema, body)) return { state: 'unknown', why: 'its answer has an unknown format' };
   const { error, message = '' } = body;
   return { state: status < 500 || status === 503 ? 'refused' : 'unknown', why: cut(`${error}. ${message}`) };
 }

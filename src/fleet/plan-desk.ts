@@ -5,12 +5,12 @@ import { visibleLine } from '../lib/visible.ts';
 import type { FleetRequest } from './envelope.ts';
 import type { Membership } from './membership.ts';
 
-/** What `run_on` sends. The effect of any other, such as a context, is not in a plan, and differs on each server. */
+/** Arguments that `run_on` sends. Others, such as a context, are not in a plan: their effect differs on each server. */
 const ARGUMENTS: readonly string[] = ['cmd', 'cwd', 'stdin', 'timeout', 'key', 'max_output'];
-/** Plans that are remembered: one that was forgotten could ask, and be approved, a second time. */
+/** Limit for remembered plans. A forgotten plan could be approved a second time. */
 const MOST_ASKED = 20_000;
 
-/** The plans that calls of the hub are a part of. Each asks here once in the life of this process. */
+/** The plans of calls of the hub. Each plan can ask here once in the life of this process. */
 export class PlanDesk {
   readonly #asked = new Set<string>();
 
@@ -20,8 +20,8 @@ export class PlanDesk {
   ) {}
 
   /**
-   * The plan of a call that a person is asked about. Hub, token and command of it are those of the call: a person who has
-   * signed it for another one has not signed this. Throws `Conflict`.
+   * Returns the plan of a call. Its hub, token and command are those of the call, so a signature for another call does not
+   * count. Throws `Conflict`.
    */
   take({ plan, args, principal }: Pick<FleetRequest, 'plan' | 'args' | 'principal'>): SignedPlan | undefined {
     if (plan === undefined) return undefined;

@@ -17,7 +17,7 @@ export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: 
   const value = parsed(text);
   if (Value.Check(schema, value)) return value;
   const fault = Value.Errors(schema, value).First();
-  throw new FleetFileFault(`${path} has not its form (${fault?.path ?? ''}: ${fault?.message ?? 'no JSON'})`);
+  throw new FleetFileFault(`${path} is not valid (${fault?.path ?? ''}: ${fault?.message ?? 'no JSON'})`);
 }
 
 function readTrusted(path: string, own: number | undefined): string | undefined {
@@ -40,7 +40,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Replaces a file, so that a reader sees the old one or the new one, whole, also after a loss of power. Throws `FleetFileFault`. */
+/** Replaces a file atomically, also across a power failure. Throws `FleetFileFault`. */
 export function writeRootsFile(path: string, text: string, mode = 0o644, group?: number): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
@@ -71,16 +71,16 @@ function openLock(path: string): number {
   }
 }
 
-/** A change is seen within this. */
+/** How often the file is checked for changes. */
 const LOOK_MS = 300;
 
-/** What a file holds, read again when it changes. While it cannot be used, what was read before counts. */
+/** The content of a file, read again after each change. While the file is invalid, the last valid content counts. */
 export class WatchedFile<T> implements Disposable {
   #value: T;
   #seen: string;
   readonly #timer: Timer;
 
-  /** `changed` is called with each new value, not with the first. Throws what `read` throws at the first time. */
+  /** Calls `changed` with each new value except the first. Throws what the first `read` throws. */
   constructor(
     private readonly path: string,
     private readonly read: (path: string) => T,
@@ -101,7 +101,7 @@ export class WatchedFile<T> implements Disposable {
     clearInterval(this.#timer);
   }
 
-  /** Reads it now, if it has changed. */
+  /** Reads the file now, if it has changed. */
   look(): void {
     const now = fileFingerprint(this.path);
     if (now === this.#seen) return;
@@ -111,7 +111,7 @@ export class WatchedFile<T> implements Disposable {
     } catch (error) {
       this.logger.warn(
         { err: error, file: this.path },
-        'a file of the fleet cannot be used: what it said before holds',
+        'a file of the fleet cannot be used: the last valid content still counts',
       );
       return;
     }

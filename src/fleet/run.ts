@@ -6,13 +6,13 @@ import type { FleetServer } from './door.ts';
 import type { Result } from './groups.ts';
 import type { RunApproval } from './run-approval.ts';
 
-/** What a run has to do: which command, on how many at once, and when it stops. */
+/** The plan of a run: command, servers, batches, and when it stops. */
 export interface Plan {
   /** In the order in which they are called. */
   readonly servers: readonly FleetServer[];
   /** Arguments of `shell` on each of them. */
   readonly args: Readonly<Record<string, unknown>>;
-  /** Most servers at once. */
+  /** Limit for servers at the same time. */
   readonly parallel: number;
   /** How many servers each batch has. */
   readonly batches: readonly number[];
@@ -20,7 +20,7 @@ export interface Plan {
   readonly maxFailures: number;
 }
 
-/** Runs an operation on a server of the run; `plan` is what it is approved with, where others are as well. */
+/** Runs an operation on a server of the run. `plan` is the shared approval of several servers. */
 export type CallOne = (
   server: FleetServer,
   op: 'shell' | 'read_session' | 'kill_session',
@@ -28,10 +28,10 @@ export type CallOne = (
   plan?: PlanOfCall,
 ) => Promise<Answer>;
 
-/** The one approval that is asked for these servers of a run. */
+/** Creates the shared approval for these servers of a run. */
 export type AskOnce = (run: Run, servers: readonly FleetServer[]) => RunApproval | undefined;
 
-/** How it is with one server of a run. */
+/** The state of one server of a run. */
 export type Progress =
   | { readonly kind: 'not started' }
   | { readonly kind: 'running'; readonly session?: string }
@@ -40,22 +40,22 @@ export type Progress =
   | { readonly kind: 'unreachable'; readonly message: string }
   | { readonly kind: 'failed'; readonly error: string; readonly message: string };
 
-/** So long a server is asked to wait for the end of a command before it is asked again. */
+/** How long one request waits for the end of a command. */
 const FOLLOW_SECONDS = 30;
-/** A server that is away is asked again after this: what runs there continues. */
+/** Pause before an unreachable server is called again. Its command continues. */
 const AWAY_MS = 5000;
-/** One that answers sooner than it was asked to is asked again after a pause, from short to long. */
+/** Pauses after a server that answered too early: they grow from the first to the longest. */
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
-/** No command runs longer, with what a person took to approve it. */
+/** How long a command is followed, with the time until its approval. */
 const FOLLOWED_MS = 2 * 3_600_000;
 
-/** One command on many servers, from the first call to the last end. Nothing is run twice: a call is never repeated. */
+/** One command on many servers, from the first call to the last end. A call is never repeated, so nothing runs twice. */
 export class Run {
   readonly id = Bun.randomUUIDv7();
-  /** Fires when nothing of it will change any more. */
+  /** Fires when the run is over. */
   readonly finished = new OneShotEvent();
-  /** Fires when nothing runs, and a person is waited for. */
+  /** Fires when nothing runs and the run waits for a person. */
   readonly asks = new OneShotEvent();
   readonly #cancelled = new OneShotEvent();
   readonly #progress = new Map<string, Progress>();
@@ -72,12 +72,12 @@ export class Run {
     for (const { name } of plan.servers) this.#progress.set(name, { kind: 'not started' });
   }
 
-  /** Of what a person is asked about as one: all but the canary. */
+  /** The shared approval: for all servers but the canary. */
   get approval(): RunApproval | undefined {
     return this.#approval;
   }
 
-  /** Of each server, in the order of the plan. */
+  /** State of each server, in the order of the plan. */
   get progress(): ReadonlyMap<string, Progress> {
     return this.#progress;
   }
@@ -87,12 +87,12 @@ export class Run {
     return this.#stoppedBefore;
   }
 
-  /** What went wrong: an exit code that is not 0, a server that is not there, a refusal. */
+  /** Names of the servers with a failure: an exit code other than 0, unreachable, or a refusal. */
   get failures(): string[] {
     return [...this.#progress].flatMap(([name, one]) => (hasFailed(one) ? [name] : []));
   }
 
-  /** Characters of output that it holds. */
+  /** Characters of output that the run holds. */
   get chars(): number {
     let sum = 0;
     for (const one of this.#progress.values())
@@ -104,7 +104,7 @@ export class Run {
     return this.#cancelled.fired;
   }
 
-  /** Begins nothing more, and takes back what waits for a person. What runs is for the caller to stop. */
+  /** Starts nothing more and withdraws requests that wait for a person. The caller stops what runs. */
   cancel(): void {
     if (this.#cancelled.fired) return;
     this.#cancelled.fire();
@@ -114,7 +114,7 @@ export class Run {
     }
   }
 
-  /** Does all of it; resolves when it is over. */
+  /** Runs all batches. Resolves when the run is over. */
   async start(): Promise<void> {
     let from = 0;
     for (const [index, size] of this.plan.batches.entries()) {
@@ -131,7 +131,7 @@ export class Run {
     this.finished.fire();
   }
 
-  /** Waits until it is over, or `deadline`, or one of `events`. */
+  /** Waits for the end of the run, `deadline`, or one of `events`. */
   async settled(deadline: Deadline, ...events: readonly OneShotEvent[]): Promise<void> {
     await deadline.waitFor(this.finished, ...events);
   }

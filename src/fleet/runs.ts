@@ -5,10 +5,10 @@ import { groupResults } from './groups.ts';
 import type { Run } from './run.ts';
 import type { PlanDecision } from './run-approval.ts';
 
-/** Runs of one token that are not over, runs that are kept in all, and for how long after their end. */
+/** Limits: open runs of one token, kept runs in total, and how long a run is kept after its end. */
 const MOST_OPEN = 8;
 const MOST_KEPT = 200;
-/** Output that all runs hold: beyond it the oldest that has ended is forgotten. */
+/** Limit for the output of all runs. Above it, the oldest ended run is deleted. */
 const MOST_KEPT_CHARS = 67_108_864;
 const KEPT_MS = 3_600_000;
 const RETRY_SECONDS = 30;
@@ -20,12 +20,12 @@ const SHOWN_NAMES = 20;
 const SHOWN_CHARS = 300;
 const CANARY_CHARS = 65_536;
 
-/** The runs of this hub. They end with its process: what they began continues on the servers. */
+/** The runs of this hub, in memory. When the hub ends, their commands continue on the servers. */
 export class Runs {
   readonly #runs = new Map<string, { readonly run: Run; endedAt?: number }>();
   readonly #listeners = new Set<() => void>();
 
-  /** Starts a run. Throws `TooManyRequests` where too many of its token are not over. */
+  /** Starts a run. Throws `TooManyRequests` where its token has too many open runs. */
   begin(run: Run): Run {
     this.#forget();
     const open = [...this.#runs.values()].filter(
@@ -45,7 +45,7 @@ export class Runs {
     return run;
   }
 
-  /** A run of this token. Throws `SessionNotFound`. */
+  /** Returns a run of this token. Throws `SessionNotFound`. */
   get(id: string, principal: string): Run {
     const run = this.#runs.get(id)?.run;
     if (run?.principal === principal) return run;
@@ -59,7 +59,7 @@ export class Runs {
     return [...this.#runs.values()].flatMap(({ run }) => planOf(run)).slice(0, MOST_PLANS);
   }
 
-  /** All of a plan that waits, with what its canary wrote; undefined where this run has no plan. */
+  /** Returns the text of a plan that waits, with the output of its canary; undefined where this run has no plan. */
   planText(id: string): string | undefined {
     const run = this.#runs.get(id)?.run;
     if (run?.approval === undefined || run.approval.waiting.length === 0) return undefined;
@@ -83,7 +83,7 @@ export class Runs {
     return await run.approval.decide(decision);
   }
 
-  /** Calls `listener` when a plan has come, and when it is decided or over. */
+  /** Calls `listener` when a plan appears, is decided, or ends. */
   subscribe(listener: () => void): void {
     this.#listeners.add(listener);
   }

@@ -5,13 +5,13 @@ import { delay } from '../lib/clock.ts';
 import { errnoOf } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
 
-/** Root takes some seconds on a machine that hardly moves. */
+/** Root needs some seconds on a very busy machine. */
 const ROOT_MS = 15_000;
 const LOOK_MS = 50;
-/** A command of the agent's user may take the file away: then it is left once more. */
+/** A command of the agent's user may remove the file, so the agent writes it again after this. */
 const AGAIN_MS = 1000;
 
-/** Where the agent of a server leaves what root has to do for its hub, and where root answers. */
+/** The directories where the agent leaves orders of the hub for root, and where root answers. */
 export interface RootsDoor {
   /** `AGENT3_HUB_ORDERS_DIR`. */
   readonly directory: string;
@@ -19,7 +19,7 @@ export interface RootsDoor {
   readonly answers: string;
 }
 
-/** Leaves a message of the hub for root, and waits for what became of the order in it. Rejects with the system's error. */
+/** Leaves a message of the hub for root and waits for the result of its order. Rejects with the error of the system. */
 export async function leaveForRoot(door: RootsDoor, id: string, message: Uint8Array): Promise<OrderResult> {
   const path = join(door.directory, `${id}.json`);
   const text = JSON.stringify({ envelope: Buffer.from(message).toString('base64') });
@@ -31,7 +31,7 @@ export async function leaveForRoot(door: RootsDoor, id: string, message: Uint8Ar
       if (performance.now() - leftAt < AGAIN_MS) continue;
       leftAt = performance.now();
       makeDirectory(door.directory);
-      // A name that nobody knows before: a pipe in its place would hold the agent up.
+      // The name is random: at a known name, a command could place a pipe that blocks the agent.
       const made = `${path}.${crypto.randomUUID()}`;
       writeFileSync(made, text, { mode: 0o600, flag: 'wx' });
       renameSync(made, path);
@@ -44,14 +44,14 @@ export async function leaveForRoot(door: RootsDoor, id: string, message: Uint8Ar
   }
 }
 
-/** Makes the directory that root looks into, also where a command of the agent's user has put something in its place. */
+/** Creates the directory that root reads. Replaces a file that a command of the agent's user has created there. */
 function makeDirectory(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false) rmSync(path);
   mkdirSync(path, { recursive: true, mode: 0o700 });
   chmodSync(path, 0o700);
 }
 
-/** What root has answered; a file of anybody else does not count. */
+/** Returns the answer of root. A file of another owner does not count. */
 function answerOf({ answers }: RootsDoor, id: string): OrderResult | undefined {
   try {
     return readPlain(join(answers, `order-${id}.json`), (fd, { uid }) =>
@@ -63,7 +63,7 @@ function answerOf({ answers }: RootsDoor, id: string): OrderResult | undefined {
   }
 }
 
-/** Has a process of an agent that is no service obey the order in a message of the hub, as root of a service does. */
+/** Runs a process that obeys the order in a message, for an agent that is not a service. */
 export async function obeyByOwn(
   argv: readonly string[],
   env: Readonly<Record<string, string>>,

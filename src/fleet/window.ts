@@ -1,11 +1,11 @@
 import type { FleetRequest } from './envelope.ts';
 
-/** How far ahead a hub may date a request: what is remembered of each is bounded by it. */
+/** How far ahead `not_after` may be. This limits how long each request is remembered. */
 const MOST_AHEAD_MS = 10_000;
-/** Requests remembered at once. A hub that sends more within their time is told `stale`. */
+/** Requests remembered at once. A hub that sends more within their time gets `stale`. */
 const MOST_REMEMBERED = 50_000;
 
-/** What a server makes of a request that the hub has signed. */
+/** The verdict on a request that the hub has signed. */
 export type Standing = 'new' | 'repeated' | 'stale' | 'foreign';
 
 /**
@@ -22,7 +22,7 @@ export class RequestWindow {
     readonly clock: () => number,
   ) {}
 
-  /** Says whether a request may run, and remembers it when it may. */
+  /** Returns whether a request may run, and remembers it if so. */
   admit({ server, instance, id, not_after }: FleetRequest): Standing {
     if (server !== this.server) return 'foreign';
     const now = this.clock();
@@ -34,7 +34,7 @@ export class RequestWindow {
     return 'new';
   }
 
-  /** The oldest come first, and none lives for longer than `MOST_AHEAD_MS`. */
+  /** Forgets expired requests. The oldest are first, and each lives at most `MOST_AHEAD_MS`. */
   #forget(now: number): void {
     for (const [id, notAfter] of this.#seen) {
       if (notAfter >= now) return;

@@ -263,7 +263,7 @@ describe('freeze and thaw of the hub', () => {
     mkdirSync(join(LEFT, 'junk/deep'), { recursive: true });
     const { stdout } = await root();
     expect(stdout).toContain('as new was obeyed before');
-    expect(stdout).toContain('no order of the hub: its signature is not one of');
+    expect(stdout).toContain('not an order of the hub: its signature is not one of');
     expect(stdout).toContain('it is another order than its file says');
     expect(freezeOf('web2')).toBeUndefined();
     expect(readdirSync(LEFT)).toEqual([]);

@@ -96,6 +96,6 @@ describe.skipIf(process.geteuid?.() !== 0)('root of the hub, without an agent', 
     writeFileSync(`${nats.directory}/servers.json`, 'x');
     const broken = freeze('web1');
     await obey();
-    expect(answerOf(broken).why).toContain('servers.json has not its form');
+    expect(answerOf(broken).why).toContain('servers.json is not valid');
   });
 });
