@@ -129,7 +129,7 @@ test('a pattern that is none is refused with the reason', async () => {
     await agent.call('read_session', { session, match: '(' }),
     400,
     'Invalid args',
-    /no regular expression.*backslash/,
+    /not a regular expression.*backslash/,
   );
   expectRefusal(await agent.call('read_session', { session, match: '' }), 400, 'Invalid args', /match must be/);
 });
