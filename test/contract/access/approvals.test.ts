@@ -451,7 +451,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await approvals('deny', session);
   });
 
-  test('hides nothing from the terminal of whoever decides', async () => {
+  test('hides nothing from the terminal of the one who decides', async () => {
     const { session } = await shell({ cmd: 'rm x # \u001b[2K\rls \u202e' });
     expect((await approvals('list')).stdout).toContain('1 │ rm x # \\u{1b}[2K\\u{d}ls \\u{202e}\n');
     await approvals('deny', String(session));
@@ -496,7 +496,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await eventually('the notice came', () => ofOther() !== undefined);
     const { body, headers } = ofOther() ?? { body: '', headers: new Headers() };
     expect(new Webhook(secret, { format: 'raw' }).verify(body, headers.toJSON())).toEqual(JSON.parse(body));
-    // All that the digest binds is shown: whoever has read it may decide by it.
+    // All that the digest binds is shown: an owner who has read it can decide.
     expect(JSON.parse(body).data).toMatchObject({
       cmd: 'rm other',
       env: ['A=b'],

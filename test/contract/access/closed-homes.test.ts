@@ -10,7 +10,7 @@ const isRoot = process.geteuid?.() === 0;
 const canTry = isRoot && ensurePrograms('bwrap', 'unshare').length === 0;
 
 const SECRET = 'SUPERSECRET';
-/** Gives the directories of an agent to a user, and runs it as that user. */
+/** Makes a user the owner of the directories of an agent, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 const DAEMON = 1;
 const NOBODY = 65_534;

@@ -10,7 +10,7 @@ const isRoot = process.geteuid?.() === 0;
 const canTry = isRoot && ensurePrograms('bwrap', 'unshare').length === 0;
 
 const SECRET = 'SUPERSECRET';
-/** Of CPU, for the agent and all that a call starts: other tests run beside. Before homes were bounded it was 4 s. */
+/** Of CPU, for the agent and all that a call starts: other tests run too. Before homes were bounded it was 4 s. */
 const MOST_CPU_MS = 700;
 
 /** The agent is in a mount namespace of its own, whose /home and /etc/passwd are the test's. */

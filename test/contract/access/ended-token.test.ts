@@ -7,7 +7,7 @@ import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 test.skipIf(process.geteuid?.() !== 0)(
-  'what waits for approval is not run after the end of its token, whoever approves it',
+  'what waits for approval is not run after the end of its token, even when it is approved',
   async () => {
     using directory = new TemporaryDirectory();
     const [profiles, approvals, victim] = ['profiles.d', 'approvals', 'victim'].map((name) => directory.join(name));

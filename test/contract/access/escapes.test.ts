@@ -28,7 +28,7 @@ import { eventually } from '../../helpers/waiting.ts';
 const isRoot = process.geteuid?.() === 0;
 const missing = ensurePrograms('bwrap', 'gcc', 'git', 'perl');
 
-/** Ways to leave a process behind that nothing tells of, without a cgroup. */
+/** Ways to leave a process behind that only a cgroup shows. */
 const LEFT: readonly Attempt[] = [
   ['a session of its own without its environment', '(setsid env -i sleep MARK &)'],
   ['two forks', '( (setsid env -i sleep MARK &) & ) '],
@@ -62,10 +62,10 @@ const OUTPUT: readonly Attempt[] = [
 
 const homedir = (user: string): string => command(['getent', 'passwd', user]).split(':')[5] ?? '/';
 
-/** Gives the directories of an agent to a user, and runs it as that user. */
+/** Makes a user the owner of the directories of an agent, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 
-/** What stands in the file of each profile. */
+/** What is in the file of each profile. */
 const FILES = {
   readonly: '',
   old: 'user = "root"',
@@ -375,7 +375,7 @@ for fd in /proc/self/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done; ex
     test.each([
       ['another group', NOBODY, ''],
       ['its own group', uid, 'cp -a plain copy; mkdir x; tar cf t.tar plain; tar xf t.tar -C x; cat x/plain/deeper/f'],
-    ])('a directory below one of %s that gives it on does so as well', async (_, group, more) => {
+    ])('a directory below one of %s that passes it on does so as well', async (_, group, more) => {
       const shared = join(workOf('work'), `shared-${group}`);
       mkdirSync(shared);
       chownSync(shared, uid, group);
@@ -390,7 +390,7 @@ install -d installed/deeper; mkdir -p clean; chmod 00755 clean; stat -c %a clean
         const { mode, gid } = statSync(join(shared, path));
         expect({ path, inherits: (mode & 0o2000) !== 0, gid }).toEqual({ path, inherits: true, gid: group });
       }
-      // What the page on sandboxes tells owners to do: then nothing is left to be changed.
+      // The advice of the page on sandboxes: then nothing is left to be changed.
       expect(statSync(join(shared, 'group/.git/objects')).mode & 0o7777).toBe(0o2775);
       expect(setIds()).toBe('');
     });

@@ -197,7 +197,7 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     },
   );
 
-  test('shows who is to own it, when an undo gives it to somebody else', async () => {
+  test('shows who is to own it, when an undo changes its owner', async () => {
     const path = desk.put('owner', 'old');
     chownSync(path, 9, 13);
     const asked = await desk.call('careful', 'write_file', { path, content: 'new' });

@@ -138,7 +138,7 @@ describe.skipIf(missing.length > 0)('kill -9 of the agent while it adds to a fil
         (answer) => (answered = answer),
         () => {},
       );
-      // Until there is a trace of it, in the file or beside it.
+      // Until there is a trace of it, in the file or next to it.
       const isUntouched = () => readdirSync(desk.work).length === names && statSync(path).size === old.length;
       while (answered === undefined && lasts(50, isUntouched)) await Bun.sleep(0);
       // In later rounds a little later.
@@ -155,7 +155,7 @@ describe.skipIf(missing.length > 0)('kill -9 of the agent while it adds to a fil
 
 describe.skipIf(!isRoot || missing.length > 0)('on a full disk', () => {
   test.each(['full', 'limited', 'work'])(
-    'in %s the old file is whole, and nothing is left beside it',
+    'in %s the old file is whole, and nothing is left next to it',
     async (token) => {
       await using desk = new FileDesk('the user of the tests');
       const small = join(desk.work, 'small');

@@ -105,10 +105,10 @@ describe.if(isRoot)('a frozen server', () => {
   test('leaves asleep what was stopped before', async () => {
     const { session, pid } = await begin('sleep 300; true');
     await agent.call('kill_session', { session, signal: 'STOP' });
-    await eventually('it stands still', () => stateOf(pid) === 'T');
+    await eventually('it is stopped', () => stateOf(pid) === 'T');
     const other = await begin('sleep 300; true');
     await freeze();
-    await eventually('the other stands still too', () => stateOf(other.pid) === 'T');
+    await eventually('the other is stopped too', () => stateOf(other.pid) === 'T');
     await thaw();
     await eventually('the other continues', () => stateOf(other.pid) === 'S');
     expect(stateOf(pid)).toBe('T');
@@ -247,7 +247,7 @@ describe.if(isRoot)('a frozen server', () => {
   test('stays frozen when the agent is restarted or killed, and its commands continue after the thaw', async () => {
     const { session, pid } = await begin('while :; do echo tick; sleep 0.05; done');
     await freeze(REASON);
-    await eventually('it stands still', () => stateOf(pid) === 'T');
+    await eventually('it is stopped', () => stateOf(pid) === 'T');
     await agent.kill9();
     await agent.restart();
     expect(await agent.read({ session })).toMatchObject({ status: 'running', frozen: true });
@@ -262,7 +262,7 @@ describe.if(isRoot)('a frozen server', () => {
   test('continues when it was thawed while no agent ran', async () => {
     const { session, pid } = await begin('while :; do echo tick; sleep 0.05; done');
     await freeze();
-    await eventually('it stands still', () => stateOf(pid) === 'T');
+    await eventually('it is stopped', () => stateOf(pid) === 'T');
     await agent.kill9();
     await thaw();
     await agent.restart();

@@ -14,7 +14,7 @@ const missing = ensurePrograms('bwrap', 'ip', 'perl');
 /** Whether the kernel has Landlock: asked for its version, it names one. */
 const hasLandlock = missing.length === 0 && command(['perl', '-e', 'print syscall(444, 0, 0, 1)']).toString() !== '-1';
 
-/** Gives the directories of an agent to a user, and runs it as that user. */
+/** Makes a user the owner of the directories of an agent, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 
 const PROFILES = {
@@ -26,7 +26,7 @@ const PROFILES = {
   'brief.toml': 'extends = "full"\n[limits]\nexec_seconds = 1\nbackground_seconds = 0\n',
 };
 const HIDDEN = '/srv/agent3-look-hidden';
-/** Looks like a token of GitHub, and is none. */
+/** Looks like a token of GitHub, but is not one. */
 const SECRET = `ghp_${'Ab3'.repeat(12)}`;
 
 const AGENTS: readonly (readonly [who: string, uid: number])[] = [

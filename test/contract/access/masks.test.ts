@@ -69,7 +69,7 @@ describe('a search', () => {
   });
 });
 
-test('what stands at a cut is found where the stream before it is no UTF-8', async () => {
+test('a secret at a cut is found where the stream before it is not UTF-8', async () => {
   const lines = "for i in $(seq 300); do echo 'some AKIAIOSFODNN7EXAMPLE text'; done";
   const cmd = `head -c 300 /dev/zero | tr '\\0' '\\377'; ${lines}`;
   for (let max_output = 1000; max_output < 1075; max_output += 3) {
@@ -78,7 +78,7 @@ test('what stands at a cut is found where the stream before it is no UTF-8', asy
   }
 });
 
-test('an output that tells of an omission itself is no way around', async () => {
+test('an output with a note about an omission still shows no secret', async () => {
   const { stdout, omitted } = await agent.shell({
     cmd: 'cat',
     stdin: `password=hunter22\n`.repeat(100),

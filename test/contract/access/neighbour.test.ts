@@ -164,8 +164,8 @@ const TIMEOUT_MS = 4000;
 const TIMES_BARE = 20;
 
 /**
- * Begins to start `true` without the agent, again and again, beside what is measured: a machine that is busy just then
- * slows down both. What it gives ends that, and tells how long the slowest start took, in milliseconds.
+ * Starts `true` without the agent, again and again, while something is measured: a busy machine slows down both. The
+ * returned function ends that and returns how long the slowest start took, in milliseconds.
  */
 function startsBare(): () => Promise<number> {
   let isOver = false;
@@ -294,13 +294,13 @@ test.each(COSTLY)('on 30 connections leaves the agent to others: %s', async (_wh
     seconds: 2,
   };
   // A machine on which everything runs at once may hold one call up by itself: what holds twice is the agent's.
-  const first = await slowestBeside(order);
-  const { slowest, limit } = first.slowest < first.limit ? first : await slowestBeside(order);
+  const first = await slowestDuring(order);
+  const { slowest, limit } = first.slowest < first.limit ? first : await slowestDuring(order);
   expect(slowest).toBeLessThan(limit);
 });
 
-/** The slowest call of another token beside a flood, and what it may take, in milliseconds. */
-async function slowestBeside(order: FloodOrder): Promise<{ readonly slowest: number; readonly limit: number }> {
+/** The slowest call of another token during a flood, and its limit, in milliseconds. */
+async function slowestDuring(order: FloodOrder): Promise<{ readonly slowest: number; readonly limit: number }> {
   await using flood = Bun.spawn([process.execPath, join(import.meta.dir, '../../helpers/flood-client.ts')], {
     stdin: Buffer.from(JSON.stringify(order)),
     stdout: 'pipe',

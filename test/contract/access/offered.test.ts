@@ -78,7 +78,7 @@ describe.skipIf(missing.length > 0)('a token', () => {
     expect(said).toEqual(operations.length === OPERATIONS.length ? undefined : [...operations]);
   });
 
-  test('that asks for a tool that is none hears of its own', async () => {
+  test('that asks for an unknown tool gets a list of its own', async () => {
     await using client = await connect('reader', 'older');
     await expect(client.sdk.callTool({ name: 'format', arguments: {} })).rejects.toThrow(
       'Unknown tool. There are: read_session, list_sessions, server_info',

@@ -109,7 +109,7 @@ describe('a profile', () => {
     expect(readFileSync(`${agent.sessionsDir}/${session}/stdout`, 'utf8')).toContain('password=hunter22');
   });
 
-  test('masks what stands at a cut', async () => {
+  test('masks what is at a cut', async () => {
     const cmd = "for i in $(seq 2000); do echo 'x=1 password=hunter22 y'; done";
     for (const max_output of [1024, 1033, 1041, 2000, 2011]) {
       const { stdout } = await answerOf('discreet', 'shell', { cmd, max_output });
@@ -182,17 +182,17 @@ describe('a profile', () => {
     });
     rmSync(`${PROFILES}/looped.toml`);
     put('looped.toml', 'extends = "full"');
-    await eventually('the profiles are read anew', async () => {
+    await eventually('the profiles are read again', async () => {
       expect((await call('discreet', 'shell', { cmd: 'true' })).status).toBe(200);
       return agent.logs.some((line) => JSON.stringify(line['profiles'] ?? '').includes('looped'));
     });
     rmSync(`${PROFILES}/looped.toml`);
   });
 
-  test('whose file has got a fault goes on as it was, and the others are read anew', async () => {
+  test('whose file now has a fault stays as it was, and the others are read again', async () => {
     put('fleeting.toml', 'extends = "nothing"');
     put('reader.toml', 'operations = ["server_info"]');
-    await eventually('the other is read anew', async () => (await call('reader', 'list_sessions')).status === 403);
+    await eventually('the other is read again', async () => (await call('reader', 'list_sessions')).status === 403);
     expect((await call('fleeting', 'shell', { cmd: 'true' })).status).toBe(200);
     expect(
       agent.logs.some(
@@ -321,7 +321,7 @@ describe('agent3 profile', () => {
     expect(stderr).toMatch(/the command is empty|--cwd must be an absolute path/);
   });
 
-  test('explain begins in the workspace, and tells its answer by its exit code', async () => {
+  test('explain begins in the workspace, and its exit code shows the answer', async () => {
     using files = new TemporaryDirectory();
     const rules = [
       { action: 'deny', writes: '/srv/app/secret' },
@@ -334,7 +334,7 @@ describe('agent3 profile', () => {
     expect(await Promise.all(['ls', 'reboot', 'echo x > secret'].map(codeOf))).toEqual([0, 3, 4]);
   });
 
-  test('list tells limits, and a description what holds it', async () => {
+  test('list shows the description with its limits and rules', async () => {
     using files = new TemporaryDirectory();
     writeFileSync(files.join('app.toml'), 'extends = "full"\notherwise = "deny"\n[limits]\nexec_seconds = 30');
     const { stdout } = await agent3(['profile', 'list', '--dir', files.path]);
@@ -343,7 +343,7 @@ describe('agent3 profile', () => {
     );
   });
 
-  test('server_info tells the model what its profile holds it to', async () => {
+  test('server_info shows the model the limits of its profile', async () => {
     using files = new TemporaryDirectory();
     const limits = { memory_mib: 64, file_mib: 2, running: 1, io_weight: 50 };
     const profile = { extends: 'workspace', directory: '/srv/app', operations: ['shell', 'server_info'], limits };

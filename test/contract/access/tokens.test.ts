@@ -16,7 +16,7 @@ afterAll(async () => {
 
 const cli = (...argv: string[]) => agent3(['token', ...argv], { AGENT3_TOKENS_FILE: FILE });
 
-/** Makes a token and gives it. */
+/** Makes a token and returns it. */
 const create = async (name: string, ...options: string[]): Promise<string> => {
   const { code, stdout } = await cli('create', name, '--profile', 'full', ...options);
   expect(code).toBe(0);
@@ -98,7 +98,7 @@ describe('a token of the file', () => {
       expectRefusal(stream, 404, 'Session not found');
       expect((await call(token, 'list_sessions', { limit: 100 })).text).not.toContain(session);
     }
-    // A key of one token is none of another's.
+    // Keys belong to one token: another token can use the same one.
     expect((await call(bert, 'shell', { cmd: 'echo other', key: 'same' })).body.stdout).toBe('other\n');
   });
 
@@ -118,7 +118,7 @@ describe('a token of the file', () => {
     await becomes(token, 403);
   });
 
-  test('is taken from its addresses alone, as a trusted proxy tells them', async () => {
+  test('is taken from its addresses alone, as a trusted proxy reports them', async () => {
     const token = await create('office', '--ip', '203.0.113.0/24', '--ip', '2001:db8::7');
     await eventually(
       'it works from there',
@@ -163,7 +163,7 @@ describe('a token of the file', () => {
     expect(performance.now() - silencedMs).toBeLessThan(2000);
   });
 
-  test('works beside the new one while it is rotated, which has its sessions', async () => {
+  test('works next to the new one while it is rotated; the new one has its sessions', async () => {
     const before = await create('turning');
     await becomes(before, 200);
     const { session } = (await call(before, 'shell', { cmd: 'echo kept' })).body;

@@ -224,7 +224,7 @@ describe.skipIf(!canTry).each(['root', 'another user'] as const)('transfers of a
     expect(await write('ruled', at('free/x'), 'x')).toMatchObject({ status: 201 });
   });
 
-  test('a profile that does not allow the operations gives no link', async () => {
+  test('a profile that does not allow the operations returns no link', async () => {
     for (const operation of ['upload', 'download'] as const)
       expect(await link('none', operation, { path: at('public') })).toMatchObject({
         status: 403,

@@ -11,7 +11,7 @@ const canTry = isRoot && ensurePrograms('bwrap', 'unshare').length === 0;
 
 const ZOE = 7777;
 const OTHER = 7778;
-/** A view is made anew after this for what no directory shows: a mount. */
+/** A view is made again after this time for what no directory shows: a mount. */
 const FRESH_MS = 5100;
 
 /**

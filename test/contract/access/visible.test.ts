@@ -58,7 +58,7 @@ describe('a request for approval that was tampered with', () => {
   test('acts on no terminal, and forges no line, whatever field it is in', async () => {
     const { stdout } = await agent3(['approval', 'list'], settings);
     expect(stdout).not.toMatch(ACTS);
-    // What a command, its variables and its input have lines for stands behind a bar.
+    // Each line of a command, its variables and its input starts with a bar.
     expect(stdout).not.toMatch(/^\s*forged/m);
     expect(stdout.match(/^ {2}\d │ forged /gm)).toHaveLength(4);
     for (const field of ['token', 'address', 'profile', 'user', '/cwd', 'reason']) {
@@ -90,7 +90,7 @@ describe('the record', () => {
     token: HOSTILE,
     cmd: HOSTILE,
   };
-  // The second line is none: what is not understood is shown as it is, without what acts.
+  // The second line is not JSON: what is not understood is shown as it is, without what acts.
   writeFileSync(
     file,
     `${JSON.stringify(line)}\n{ ${HOSTILE.replace('\n', '')}\n${JSON.stringify({ ...line, event: 'end', cmd: 'last' })}\n`,

@@ -92,7 +92,7 @@ describe.skipIf(!canTry)('the directory of a workspace', () => {
   const workspace = (directory: string, more = ''): string =>
     `extends = "workspace"\ndirectory = "${directory}"\n${more}`;
 
-  /** Makes what a row is about, and gives the directory and more of the profile. */
+  /** `make` makes what a row is about and returns the directory; `more` is further lines of the profile. */
   type Row = readonly [what: string, make: () => string, told: string, more?: string];
   const refused: readonly Row[] = [
     [

@@ -207,7 +207,7 @@ describe.skipIf(!hasSandbox)('a sandbox', () => {
   test('sees nothing of the record', async () => {
     // What lies in /tmp is not there anyway.
     using place = new TemporaryDirectory('/var/lib');
-    // Whoever runs commands in a sandbox may enter it.
+    // Users who run commands in a sandbox may enter it.
     chmodSync(place.join(''), 0o755);
     const path = place.join('audit.jsonl');
     const files = ['', '-20261124', '.1', '.2.gz', '.head', '.synced'].map((end) => `${path}${end}\n`);
@@ -216,7 +216,7 @@ describe.skipIf(!hasSandbox)('a sandbox', () => {
 
   test('sees not even a directory that is the agent’s', async () => {
     using place = new TemporaryDirectory('/var/lib');
-    // Whoever runs commands in a sandbox may enter it.
+    // Users who run commands in a sandbox may enter it.
     chmodSync(place.join(''), 0o755);
     mkdirSync(place.join('agent3'));
     expect(await seenIn(place.join('agent3/audit.jsonl'))).toBe('');

@@ -219,7 +219,7 @@ describe.each([['with', KEY] as const, ['without', undefined] as const])('%s a k
     const sameBoot = losses.filter(
       ([what, { synced, noted }]) => !notOf.has(what) && synced > 3 && noted === undefined,
     );
-    test.concurrent.each(sameBoot)('the machine was not started anew: %s', async (_what, _state, left) => {
+    test.concurrent.each(sameBoot)('the machine was not started again: %s', async (_what, _state, left) => {
       const path = newRecord();
       await recordOf(path, key);
       left(path, textOf(path));

@@ -186,7 +186,7 @@ describe('what the user of the agent may do to a record with a key is found', ()
       code: 1,
       stdout: expect.stringMatching(told),
     });
-    // Also when an agent goes on behind it.
+    // Also when an agent continues after it.
     await goOn(path, KEY);
     expect(linesOf(path).some(({ event }) => event === 'tampered')).toBe(true);
     const { code, stdout } = await verify(path, KEY);

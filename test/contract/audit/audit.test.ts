@@ -121,14 +121,14 @@ describe('the audit record', () => {
     expect((await verify(path)).code).toBe(0);
   });
 
-  test('is gone on with after a restart, and after rotation', async () => {
+  test('is continued after a restart, and after rotation', async () => {
     const path = newRecord();
     await using agent = await startAgent({ AGENT3_AUDIT_FILE: path });
     for (let round = 0; round < 3; round++) {
       await agent.shell({ cmd: `echo ${round}` });
       if (round > 0) writeFileSync(`${path}.2.gz`, gzipSync(readFileSync(`${path}.1`)));
       renameSync(path, `${path}.1`);
-      // logrotate tells the agent a moment later: until then it writes to the file that was put aside.
+      // logrotate signals the agent a moment later: until then it writes to the file that was put aside.
       await agent.shell({ cmd: 'echo between' });
       agent.signal('SIGHUP');
       await eventually('the new file is there', () => Bun.file(path).size >= 0 && Bun.file(path).exists());
@@ -165,7 +165,7 @@ describe('the audit record', () => {
     for (const end of ['head', 'synced']) rmSync(`/dev/full.${end}`, { force: true });
   });
 
-  test('whose directory is gone says so, and goes on when it is back', async () => {
+  test('whose directory is gone says so, and continues when it is back', async () => {
     const place = directory.join('logs');
     mkdirSync(place);
     await using agent = await startAgent({ AGENT3_AUDIT_FILE: `${place}/audit.jsonl` });
@@ -202,7 +202,7 @@ describe('the audit record', () => {
           answered.add(session);
         }
       };
-      // Whoever waits for an answer when the agent dies gets none.
+      // A client that waits for an answer when the agent dies gets none.
       const clients = Array.from({ length: 8 }, () => work().catch(() => {}));
       if (kills < 3) {
         await eventually('a part is done', () => sent >= (kills + 1) * 250);
@@ -352,7 +352,7 @@ describe('meddling with the record is found', () => {
     expect(stdout).toContain(line === 0 ? `✗ ${path}: ` : `✗ ${path}:${line}: `);
   });
 
-  test('also when the agent goes on behind it', async () => {
+  test('also when the agent continues after it', async () => {
     for (const change of [rows[0]?.[1], rows[9]?.[1], rows[10]?.[1]]) {
       meddle(change ?? ((lines) => lines));
       await using agent = await startAgent({ AGENT3_AUDIT_FILE: path });
@@ -361,7 +361,7 @@ describe('meddling with the record is found', () => {
     }
   });
 
-  test('while the agent writes, which tells its owner', async () => {
+  test('while the agent writes, which warns its owner', async () => {
     const record = newRecord();
     await using agent = await startAgent({ AGENT3_AUDIT_FILE: record });
     await agent.shell({ cmd: 'echo a' });

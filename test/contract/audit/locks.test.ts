@@ -38,7 +38,7 @@ const hasSandbox = Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { std
 test.skipIf(!hasSandbox)('of the tokens cannot be taken by a sandbox', async () => {
   // What lies in /tmp is not there anyway.
   using place = new TemporaryDirectory('/var/lib');
-  // Whoever runs commands in a sandbox may enter it.
+  // Users who run commands in a sandbox may enter it.
   chmodSync(place.join(''), 0o755);
   const tokens = { AGENT3_TOKENS_FILE: place.join('tokens.json') };
   const create = (name: string) => agent3(['token', 'create', name, '--profile', 'full'], tokens);

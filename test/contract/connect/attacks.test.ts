@@ -275,7 +275,7 @@ describe('whoever can write what the agent itself can', () => {
       ...record,
       sha256: new Bun.CryptoHasher('sha256').update('mine').digest('hex'),
     }));
-    // Whoever writes this file makes tokens, as ever; what came by the sign-in ends all the same.
+    // Anyone who can write this file can make tokens; what came by the sign-in still ends.
     await eventually('it is refused', async () => (await status()) === 401);
   });
 

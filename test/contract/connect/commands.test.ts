@@ -10,7 +10,7 @@ import { type SignedIn, SignInAgent } from '../../helpers/sign-in.ts';
 const isRoot = process.geteuid?.() === 0;
 const missing = ensurePrograms('bwrap', 'perl', 'setpriv');
 
-/** Gives the agent's files to a user, and runs it as that user. */
+/** Makes a user the owner of the agent's files, and runs it as that user. */
 const BECOME =
   'chown -R "$0:$0" . "$AGENT3_SESSIONS_DIR" "$(dirname "$AGENT3_TOKENS_FILE")"; ' +
   'exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
@@ -61,7 +61,7 @@ const ATTEMPTS: readonly (readonly [what: string, cmd: string])[] = [
   ['make a token', 'AGENT3_TOKENS_FILE="$TOKENS" "$AGENT" token create evil --profile full'],
 ];
 
-/** Only where they cannot: whoever is the agent can stop it. */
+/** Only where commands run as another user: those that run as the agent can stop it. */
 const NARROW = [
   ...ATTEMPTS,
   ['read the key in core files', 'kill -QUIT $PPID; kill -QUIT -1; sleep 0.1; cat core* /var/crash/* 2>/dev/null'],
@@ -162,7 +162,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
       expect((await server.call(victim.tokens.access)).status).toBe(200);
     });
 
-    // Whoever is the agent may end what it serves; he makes, prolongs and widens nothing.
+    // Commands that run as the agent may end what it serves; they make, prolong and widen nothing.
     if (!(profiles as readonly string[]).includes('full')) return;
     test.each([...ATTEMPTS])('(full) %s', async (_what, cmd) => {
       const tokens = readFileSync(tokensFile(), 'utf8');

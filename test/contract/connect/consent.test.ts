@@ -76,7 +76,7 @@ describe.skipIf(obstacle !== undefined)('the page on which the owner allows a cl
     await page.screenshot({ path: join(SHOTS, `${name}.png`) as `${string}.png`, fullPage: true });
   };
 
-  /** Types a code and presses the first button; gives where the browser goes. */
+  /** Types a code and presses the first button; returns where the browser goes. */
   const enter = async (page: Page, code: string): Promise<HTTPRequest[]> => {
     const sent: HTTPRequest[] = [];
     page.on('request', (request) => {

@@ -28,7 +28,7 @@ describe.skipIf(!isRoot || missing.length > 0)('the document of a client', () =>
     await net[Symbol.asyncDispose]();
   });
 
-  /** Opens the page for a client; gives its status and text, and what was asked of the internet for it. */
+  /** Opens the page for a client; returns its status and text, and what was asked of the internet for it. */
   const open = async (clientId: string) => {
     const before = net.asked.length;
     const host = await OAuthHost.discover(at(clientId), server.mcp);

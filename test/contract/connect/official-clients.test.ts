@@ -60,7 +60,7 @@ class Memory {
   saveCodeVerifier = (verifier: string) => void this.#kept.set('verifier', verifier);
   codeVerifier = () => String(this.#kept.get('verifier'));
 
-  /** What the user does: opens the page, types the code. Gives what comes back. */
+  /** What the user does: opens the page, types the code. Returns what comes back. */
   async allow(code: string): Promise<URLSearchParams> {
     const answer = await allow(await eventually('the program asks', () => this.asked), code);
     expect(answer.searchParams.get('state')).toBe('the-state-of-the-program');

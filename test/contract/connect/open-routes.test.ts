@@ -143,7 +143,7 @@ function oddRequest(random: (below: number) => number, number: number): [path: s
   return [path, { method, headers, redirect: 'manual', ...(['GET', 'HEAD'].includes(method) ? {} : { body: body() }) }];
 }
 
-/** Sends so many odd requests; gives how often each status came. */
+/** Sends so many odd requests; returns how often each status came. */
 async function flood(count: number, seed: number): Promise<Record<number, number>> {
   const random = randomFrom(seed);
   const seen: Record<number, number> = {};

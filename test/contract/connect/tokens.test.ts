@@ -133,7 +133,7 @@ describe('tokens of a client', () => {
     await expect(host.refresh(kept.refresh)).rejects.toThrow();
   });
 
-  test('of a thief who refreshes beside his victim end both', async () => {
+  test('of a thief and a victim who both refresh end for both', async () => {
     const { host, tokens } = await signIn();
     let [victim, thief] = [tokens, tokens];
     const rounds = async () => {

@@ -15,7 +15,7 @@ import { eventually } from '../../helpers/waiting.ts';
 
 const canTry = process.geteuid?.() === 0 && ensurePrograms('setpriv').length === 0;
 const AGENT_USER = 64_000;
-/** Gives the directories of an agent to a user, and runs it as that user. */
+/** Makes a user the owner of the directories of an agent, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 const RULES = ['rm', 'mv'].map((name) => `[[rules]]\naction = "confirm"\ncommand = "${name}"\n`).join('');
 const CAREFUL = `extends = "full"\n${RULES}`;
@@ -54,7 +54,7 @@ describe.skipIf(!canTry)('an allowance', () => {
 
   const result = (id: string) => wire.request('order', { id, wait_ms: 10_000 }) as Promise<OrderResult>;
   const allowances = async () => ((await wire.request('state', {})) as State).allowances;
-  /** Asks for a command that waits; gives its request. */
+  /** Asks for a command that waits; returns its request. */
   const ask = async (args: Readonly<Record<string, unknown>> = {}): Promise<ApprovalRequest> => {
     const { session, status } = await agent.shell({ cmd: 'rm -f /tmp/agent3-none; echo ran', ...args });
     expect(status).toBe('waiting');

@@ -24,7 +24,7 @@ import { eventually } from '../../helpers/waiting.ts';
 
 const canTry = process.geteuid?.() === 0 && ensurePrograms('setpriv').length === 0;
 const AGENT_USER = 64_000;
-/** Gives the directories of an agent to a user, and runs it as that user. */
+/** Makes a user the owner of the directories of an agent, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 const CAREFUL = 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n';
 
@@ -56,7 +56,7 @@ describe.skipIf(!canTry)('an order of the console', () => {
     place[Symbol.dispose]();
   });
 
-  /** Asks for a command that needs approval; gives its session, and the digest that the page computes. */
+  /** Asks for a command that needs approval; returns its session, and the digest that the page computes. */
   const ask = async (cmd = 'rm -f /tmp/agent3-none; echo ran') => {
     const { session, status } = await agent.shell({ cmd });
     expect(status).toBe('waiting');
@@ -147,7 +147,7 @@ describe.skipIf(!canTry)('an order of the console', () => {
   });
 
   describe('does not approve', () => {
-    /** A request that waits, and still waits after what `attack` leaves, which is refused with what it gives. */
+    /** A request that waits, and still waits after the order that `attack` leaves, which is refused with `why`. */
     const resists = async (
       attack: (waiting: { session: string; digest: string }) => Promise<string>,
       why: string,

@@ -76,7 +76,7 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
     await phone.go('notifications');
     await phone.shows('You have blocked notifications of this page.');
     await allow('granted');
-    // A busy browser tells its pages of that some time later.
+    // A busy browser informs its pages some time later.
     await eventually('they are off', async () => {
       await phone.page.reload();
       const isOff = "document.body.innerText.includes('Notifications are off on this device.')";

@@ -297,7 +297,7 @@ read -rsp 'Word: ' word; echo; printf %s "$word" | cat -v | sed 's/^/got /'; ech
     await eventually('the token is refused', async () => (await call()) === 403);
   });
 
-  test('says that the console is away, and goes on by itself when it is back', async () => {
+  test('says that the console is away, and continues by itself when it is back', async () => {
     await phone.go('waiting');
     await host.console.stop();
     await phone.shows('Trying again');

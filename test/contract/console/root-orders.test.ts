@@ -267,7 +267,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('root-orders cannot be used') });
     expect(existsSync(victim)).toBe(true);
     rmSync(rootOrders);
-    // A directory of root's own, moved there by whoever may.
+    // A directory of root's own, moved there by a user who may do so.
     mkdirSync(rootOrders, { mode: 0o750 });
     writeFileSync(`${rootOrders}/${order.id}.json`, '{}');
     expect((await obey()).stderr).toContain('does not belong to the owner');

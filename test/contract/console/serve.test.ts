@@ -16,11 +16,11 @@ import { eventually } from '../../helpers/waiting.ts';
 
 const canTry = process.geteuid?.() === 0 && ensurePrograms('setpriv').length === 0;
 const AGENT_USER = 64_000;
-/** Gives the directories of an agent to a user, and runs it as that user. */
+/** Makes a user the owner of the directories of an agent, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 const CAREFUL = 'extends = "full"\nunreadable = "allow"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n';
 
-/** Sends the head of a call alone; gives the status of the answer, after which the connection ends. */
+/** Sends the head of a call alone; returns the status of the answer, after which the connection ends. */
 function slowCall(path: string, port: number): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const socket = createConnection(path);
@@ -63,7 +63,7 @@ describe.skipIf(!canTry)('the console', () => {
     place[Symbol.dispose]();
   });
 
-  /** Pins a phone as root does, and gives its terminal. */
+  /** Pins a phone as root does, and returns its terminal. */
   const link = async (phone: Authenticator, options: Parameters<typeof answerToLink>[2] = {}, answer = 'y\n') => {
     const terminal = new LinkTerminal(server.settings);
     const body = await answerToLink(await terminal.url(), phone, options);
@@ -416,7 +416,7 @@ describe.skipIf(!canTry)('the console', () => {
   });
 
   describe('that was taken over', () => {
-    /** Leaves a file as whoever has the console can. */
+    /** Leaves a file as an attacker who has the console can. */
     const leave = (name: string, order: Order, more: object = {}): void => {
       const path = `${server.directory}/${name}/${order.id}.json`;
       writeFileSync(`${path}.new`, JSON.stringify({ order, by: 'Pixel 9', ...more }), { mode: 0o640 });

@@ -16,7 +16,7 @@ import { eventually } from '../../helpers/waiting.ts';
 
 const canTry = process.geteuid?.() === 0 && ensurePrograms('setpriv').length === 0;
 const AGENT_USER = 64_000;
-/** Gives the directories of an agent to a user, and runs it as that user. */
+/** Makes a user the owner of the directories of an agent, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 const ASKS =
   'read -rp "Name: " name; read -rsp "Password: " word; echo; printf "%s has %s\\n" "$name" "$(printf %s "$word" | wc -c)"; cat';
@@ -51,7 +51,7 @@ describe.skipIf(!canTry)('a terminal that the owner takes over', () => {
     place[Symbol.dispose]();
   });
 
-  /** Starts a command on a terminal; gives its session. */
+  /** Starts a command on a terminal; returns its session. */
   const onTerminal = async (cmd = ASKS): Promise<string> =>
     String((await agent.shell({ cmd, pty: true, background: true })).session);
   const shows = (session: string, text: string) =>
@@ -62,7 +62,7 @@ describe.skipIf(!canTry)('a terminal that the owner takes over', () => {
   const stateNow = async (): Promise<State> =>
     (await server.call('watch', { version: 0, follow: [], wait_ms: 0 }, { bearer })).body['state'] as State;
 
-  /** Takes a session over; gives how to type there. */
+  /** Takes a session over; returns the order and a function that types there. */
   const takeOver = async (session: string) => {
     const { privateKey, key } = await newTypingKeys();
     const order: TakeOverOrder = { ...newOrder(), kind: 'take-over', session, key, from: null };

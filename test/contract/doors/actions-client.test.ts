@@ -13,7 +13,7 @@ const agent = await startAgent(isFullLength ? {} : { AGENT3_REPLY_SECONDS: '1.5'
 afterAll(() => agent[Symbol.asyncDispose]());
 const client = await ActionsClient.import(`${agent.url}/openapi.json`, agent.token);
 
-/** Follows a session to its end; gives everything that it wrote and its last state. */
+/** Follows a session to its end; returns everything that it wrote and its last state. */
 async function follow(session: unknown): Promise<{ text: string; last: Record<string, unknown> }> {
   let text = '';
   let offset = 0;
@@ -155,7 +155,7 @@ describe('a strict client of the Actions', () => {
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
       }),
     );
-    // Refused are sessions that do not exist, patterns that are none, and what is too much at once.
+    // Refused are sessions that do not exist, invalid patterns, and what is too much at once.
     expect([...statuses.keys()].filter((status) => ![200, 400, 404, 429].includes(status))).toEqual([]);
     expect(statuses.get(200) ?? 0).toBeGreaterThan(100);
   }, 120_000);

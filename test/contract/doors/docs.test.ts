@@ -120,7 +120,7 @@ describe('the page', () => {
 const obstacle = browserObstacle();
 if (obstacle !== undefined) console.error(`docs: the page is not tried in a browser: ${obstacle}`);
 
-/** Where the pictures of the README go when `AGENT3_TEST_PICTURES` is set, to make them anew. */
+/** Where the pictures of the README go when `AGENT3_TEST_PICTURES` is set, to make them again. */
 const PICTURES =
   Bun.env['AGENT3_TEST_PICTURES'] === undefined ? undefined : join(import.meta.dir, '../../../ops/pictures');
 
@@ -140,7 +140,7 @@ describe.skipIf(obstacle !== undefined)('in Chromium with the network cut', () =
     await page.locator('.btn.authorize.locked').wait();
   };
 
-  /** Runs `cmd` as a person does, and gives what the page then shows of the answer. */
+  /** Runs `cmd` as a person does, and returns what the page then shows of the answer. */
   const runCommand = async ({ page }: WatchedPage, cmd: string): Promise<{ status: string; body: string }> => {
     const shell = '#operations-operations-shell';
     await page.locator(`${shell} .opblock-summary-control`).click();

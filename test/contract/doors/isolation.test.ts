@@ -157,7 +157,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
     );
   });
 
-  test('a working directory that is none is refused, unless that would tell of what is hidden', async () => {
+  test('a path that is not a directory is refused as cwd, unless that would reveal what is hidden', async () => {
     const link = join(place, 'to-hidden');
     symlinkSync('/var/backups', link);
     for (const profile of ['readonly', 'work']) {

@@ -29,7 +29,7 @@ const post = (body: unknown, headers: Readonly<Record<string, string>> = {}) =>
   });
 
 describe('/mcp', () => {
-  test('begins a sign-in with 401 for whoever has no token, as no other route does', async () => {
+  test('begins a sign-in with 401 for a client without a token, as no other route does', async () => {
     const wrong = await post(INITIALIZE, { authorization: 'Bearer wrong-token-of-32-characters-x' });
     expectRefusal(wrong, 401, 'Unauthorized');
     expect(wrong.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"');

@@ -17,7 +17,7 @@ afterAll(async () => {
   await agent[Symbol.asyncDispose]();
 });
 
-/** Runs the command line of the official Inspector to its end and gives what it prints. */
+/** Runs the command line of the official Inspector to its end and returns what it prints. */
 async function inspect(...args: readonly string[]) {
   const child = Bun.spawn([process.execPath, INSPECTOR, '--cli', ...args], {
     cwd: state.path,

@@ -70,7 +70,7 @@ describe('agent3 mcp', () => {
     expect(stderr).not.toContain('late');
   });
 
-  test('does not wait for a command that goes on; the next one finds it', async () => {
+  test('does not wait for a command that continues; the next one finds it', async () => {
     using state = new TemporaryDirectory();
     const { code, messages } = await speak(state.path, [call(2, 'echo $$; exec sleep 300')]);
     expect(code).toBe(0);

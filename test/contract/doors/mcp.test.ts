@@ -109,7 +109,7 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
       expect(result.isError).not.toBe(true);
     });
 
-    test('of every operation gives what its schema promises', async () => {
+    test('of every operation returns what its schema promises', async () => {
       const { answer } = await client.call('shell', {
         cmd: 'echo $NAME; sleep 300',
         background: true,

@@ -170,7 +170,7 @@ describe('hostile JSON', () => {
     expectRefusal(await agent.post('{"__proto__":{"op":"shell"},"args":{"cmd":"id"}}'), 400, 'Invalid op');
   });
 
-  test.concurrent('__proto__ beside the arguments is one more unknown key', async () => {
+  test.concurrent('__proto__ among the arguments is one more unknown key', async () => {
     const reply = await agent.post(
       '{"op":"shell","args":{"cmd":"echo ran","__proto__":{"timeout":"x"},"constructor":1}}',
     );

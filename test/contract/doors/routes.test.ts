@@ -118,7 +118,7 @@ describe.each(['x', '::1', 'a b', ''])('for the Host "%s"', (host) => {
 });
 
 describe('the open routes', () => {
-  test('GET /healthz needs no token and tells the version', async () => {
+  test('GET /healthz needs no token and reports the version', async () => {
     const reply = await agent.request('/healthz');
     expect(reply.status).toBe(200);
     expect(JSON.parse(reply.text)).toEqual({ status: 'ok', version: expect.stringContaining(manifest.version) });

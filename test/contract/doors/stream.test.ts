@@ -163,7 +163,7 @@ test('who leaves in the middle of output leaves no watch behind', async () => {
   await agent.call('close_session', { session });
 });
 
-test('the agent stops although somebody follows, who goes on with the next one', async () => {
+test('the agent stops although somebody follows, who continues with the next one', async () => {
   await using other = await startAgent();
   using trigger = new Trigger();
   const cmd = `echo before; ${trigger.wait}; echo after`;

@@ -180,7 +180,7 @@ describe('the server', () => {
     expect(asked).toMatchObject({ event: 'operation', server, op: 'shell', token: 'default' });
   });
 
-  test('lets a token of the hub that only reads change nothing, whatever its ceiling is', async () => {
+  test('lets a token of the hub that only reads change nothing, whatever the server allows the hub', async () => {
     const file = directory.join('narrow');
     expect(await call('shell', { server: 'web1', cmd: `echo x > ${file}` }, readonly)).toMatchObject({
       server: 'web1',
@@ -221,7 +221,7 @@ describe('the server', () => {
     // By the server, which hears of the end, or by the hub.
     expect(await answer).toMatchObject({ http: 403, message: expect.stringMatching(/answer( of web1)? is withheld/) });
     expect(await run).toMatchObject({ http: 403, message: expect.stringContaining('is withheld') });
-    // The server hears of it: what waits there is not run any more, whoever approves it.
+    // The server hears of it: what waits there is not run any more, even when it is approved.
     const meta = `${web1.sessionsDir}/${String(waiting['session']).slice(0, 36)}/meta.json`;
     const { decision } = await eventually('it is denied there', () => {
       const record = JSON.parse(readFileSync(meta, 'utf8'));

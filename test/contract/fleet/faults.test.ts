@@ -102,7 +102,7 @@ async function ask(sealed: Uint8Array, server: string, subject = server): Promis
   return reply;
 }
 
-/** The id in a sealed message: its JSON stands behind the signature. */
+/** The id in a sealed message: its JSON is after the signature. */
 function idIn(sealed: Uint8Array): string {
   return (JSON.parse(Buffer.from(sealed.subarray(64)).toString()) as { id: string }).id;
 }
@@ -227,7 +227,7 @@ test('two machines with one key are not called', async () => {
   }
 });
 
-/** Runs calls, each of which leaves one line with its number and where it ran; gives what was said of each. */
+/** Runs calls, each of which leaves one line with its number and where it ran; returns what was said of each. */
 async function storm(file: string, count: number, meanwhile: (done: () => number) => Promise<void>) {
   const outcomes: Fields[] = [];
   let done = 0;

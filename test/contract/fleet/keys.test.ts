@@ -109,7 +109,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the passkeys of the hub's console, a
     );
   });
 
-  test('begin anew where none of them is left', async () => {
+  test('begin again where none of them is left', async () => {
     const { stdout: note } = await agent3(['console', 'remove', (await tablet.passkey()).fingerprint], env());
     expect(note).toContain('the servers of the fleet know no passkey that is left');
     await files.pinOnly(phone);

@@ -177,7 +177,7 @@ test('a stop of the hub ends what runs, without a signature', async () => {
   await eventually('it has ended', async () => (await statusOf('web2', session)) === 'killed');
 });
 
-/** The freeze of a server; undefined while there is none. */
+/** The freeze of a server; undefined while it has none. */
 function freezeOf(server: string): FreezeEntry | undefined {
   return currentFreeze(readFreezes(directory.join(`${server}-approvals`)));
 }

@@ -144,7 +144,7 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
   expect((await agent3(['leave', '--file', WEB1])).code).toBe(1);
 });
 
-/** Root of web1 pins the passkeys anew, as `fleet passkeys` prints them; `printed` is the fingerprint of one. */
+/** Root of web1 pins the passkeys again, as `fleet passkeys` prints them; `printed` is the fingerprint of one. */
 async function repinned(printed: string): Promise<void> {
   const { stdout: line } = await fleet('passkeys');
   expect(JSON.parse(line)).toMatchObject({ count: 0, passkeys: [{ fingerprint: printed }] });

@@ -84,7 +84,7 @@ test.each(['audit grep echo', 'profile list'])('output of %s that cannot be writ
   expect({ code, stderr }).toEqual({ code: 1, stderr: told });
 });
 
-describe('what must not stop half-way goes on without a reader', () => {
+describe('what must not stop half-way continues without a reader', () => {
   const filesOf = (root: string): string[] => readdirSync(root, { recursive: true }).map(String).sort();
 
   test('agent3 install', async () => {

@@ -51,7 +51,7 @@ describe('the sessions directory', () => {
     expect(statSync(join(tolerant.sessionsDir, 'README')).size).toBe(9);
   });
 
-  test.concurrent('that was taken away gives a clear error, and the agent lives on', async () => {
+  test.concurrent('that was taken away is a clear error, and the agent keeps running', async () => {
     await using robbed = await startAgent();
     const { session } = await robbed.shell({ cmd: 'echo before' });
     rmSync(robbed.sessionsDir, { recursive: true });
@@ -115,7 +115,7 @@ describe('a command that writes more than AGENT3_MAX_SESSION_BYTES', () => {
     expect(answer.status).toBe('output_limit');
   });
 
-  test.concurrent('by reserving it, which no size tells, is stopped too, and gives it back', async () => {
+  test.concurrent('by reserving it, which no file size shows, is stopped too, and the disk is free again', async () => {
     await using capped = await start();
     const cmd = 'echo out; fallocate -n -l 300M /proc/self/fd/1 || exit 9; sleep 300';
     const answer = await capped.shell({ cmd });

@@ -97,7 +97,7 @@ describe('a command may open as many files as the agent could when it was starte
     expect((await agent.shell({ cmd: 'ulimit -Sn $(ulimit -Hn) && echo raised' })).stdout).toBe('raised\n');
   });
 
-  test('a soft limit that nothing tells of any more is the usual one; the agent has all', async () => {
+  test('a soft limit that is no longer known becomes the usual one; the agent has all', async () => {
     await using agent = await startAgent({}, ['bash', '-c', 'ulimit -Sn 900; exec "$@"', 'bash']);
     const { stdout } = await agent.shell({ cmd: 'ulimit -Sn; ulimit -Hn; ulimit -Sn $(ulimit -Hn); ulimit -Sn' });
     const [soft, hard, raised] = stdout.split('\n').map(Number);

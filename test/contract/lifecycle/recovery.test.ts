@@ -25,7 +25,7 @@ async function crashAndRestart(agent: Agent, between: () => void | Promise<void>
   await agent.restart();
 }
 
-/** Linux tells how a process ended that is no child of who asks, from 6.15 on. */
+/** From 6.15 on, Linux reports how a process ended also to one that is not its parent. */
 function toldByKernel(): boolean {
   const [major = 0, minor = 0] = release().split('.').map(Number);
   return major > 6 || (major === 6 && minor >= 15);

@@ -207,7 +207,7 @@ describe('behind a trusted proxy', () => {
     expect((await guess('203.0.113.8')).status).toBe(403);
   });
 
-  test('an address that is none is refused at the start', async () => {
+  test('an invalid address is refused at the start', async () => {
     const { code, stderr } = await agent3(['serve'], {
       AGENT3_API_TOKEN: randomToken(),
       AGENT3_TRUSTED_PROXIES: '127.0.0.1,localhost',

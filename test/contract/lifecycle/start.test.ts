@@ -14,7 +14,7 @@ import { LogReader } from '../../helpers/logs.ts';
 const GAMES = { uid: 5, gid: 60 };
 const STARTS = 10;
 
-/** Starts the agent several times as another user, with a spy of that user beside it. */
+/** Starts the agent several times as another user, while a spy of that user runs. */
 async function spyOnStarts(place: string, executable: string, starts: number): Promise<Seen> {
   const token = randomToken();
   const sessions = join(place, `sessions-${token}`);

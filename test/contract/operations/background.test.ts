@@ -11,7 +11,7 @@ const agent = await startAgent({ AGENT3_MAX_EXEC_SECONDS: '2' });
 afterAll(() => agent[Symbol.asyncDispose]());
 
 describe('background: true', () => {
-  test.concurrent('answers at once, and the command goes on beyond the limit of others', async () => {
+  test.concurrent('answers at once, and the command continues beyond the limit of others', async () => {
     const answer = await agent.shell({ cmd: 'echo begun; sleep 3; echo ended; exit 7', background: true });
     expect(answer).toMatchObject({ status: 'running', exit_code: null });
     expect(answer.message).toContain('read_session');
@@ -119,7 +119,7 @@ describe('a server without background', () => {
 });
 
 describe('after kill -9 of the agent', () => {
-  test('background work goes on, ends under the next agent, and its exit code is known', async () => {
+  test('background work continues, ends under the next agent, and its exit code is known', async () => {
     await using mortal = await startAgent();
     using meanwhile = new Trigger();
     using later = new Trigger();

@@ -14,7 +14,7 @@ afterAll(async () => {
   directory[Symbol.dispose]();
 });
 
-/** Runs a command in a context; gives what it wrote, or all of its answer where that says more. */
+/** Runs a command in a context; returns what it wrote, or all of its answer where that says more. */
 const inContext = async (context: string, cmd: string, more: Readonly<Record<string, unknown>> = {}) => {
   const { stdout, stderr, exit_code, message } = await agent.shell({ cmd, context, ...more });
   return { stdout, stderr, exit_code, message };
@@ -180,7 +180,7 @@ nvm_echo() { command printf '%s\\n' "$*"; }`;
     expect(await outputOf('listed', 'echo $x; pwd')).not.toContain('/usr');
   });
 
-  test.concurrent('has a name that is none, or a directory that is gone: said so, and nothing is run', async () => {
+  test.concurrent('has an invalid name, or a directory that is gone: it says so, and nothing is run', async () => {
     expectRefusal(
       await agent.call('shell', { cmd: 'echo', context: '../x' }),
       400,

@@ -68,7 +68,7 @@ describe('when the reply window closes', () => {
     trigger.open();
   });
 
-  test.concurrent('the command goes on to its end', async () => {
+  test.concurrent('the command continues to its end', async () => {
     using trigger = new Trigger();
     const { session } = await hasty.shell({ cmd: `echo one; ${trigger.wait}; echo two; exit 9` });
     trigger.open();
@@ -77,14 +77,14 @@ describe('when the reply window closes', () => {
     expect((await hasty.read({ session })).stdout).toBe('one\ntwo\n');
   });
 
-  test.concurrent('the command goes on to its execution limit', async () => {
+  test.concurrent('the command continues to its execution limit', async () => {
     const { session, status, stdout } = await hasty.shell({ cmd: 'echo $$; sleep 300', timeout: 2 });
     expect(status).toBe('running');
     expect(await ended(session)).toMatchObject({ status: 'timeout', exit_code: 124 });
     await gone(pidIn(stdout));
   });
 
-  test.concurrent('the command goes on to the limit of the settings when none was asked for', async () => {
+  test.concurrent('the command continues to the limit of the settings when none was asked for', async () => {
     const { session } = await hasty.shell({ cmd: 'echo $$; sleep 300' });
     expect(await ended(session)).toMatchObject({ status: 'timeout', exit_code: 124 });
   });

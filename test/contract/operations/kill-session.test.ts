@@ -8,7 +8,7 @@ import { eventually } from '../../helpers/waiting.ts';
 const agent = await startAgent({ AGENT3_REPLY_SECONDS: '1' });
 afterAll(() => agent[Symbol.asyncDispose]());
 
-/** Starts a command that outlives the reply window, and gives its session. */
+/** Starts a command that outlives the reply window, and returns its session. */
 const running = async (cmd: string): Promise<string> => {
   const { session, status } = await agent.shell({ cmd });
   expect(status).toBe('running');

@@ -123,7 +123,7 @@ describe('read_session with match', () => {
   });
 });
 
-test('a pattern that is none is refused with the reason', async () => {
+test('an invalid pattern is refused with the reason', async () => {
   const { session } = await agent.shell({ cmd: 'true' });
   expectRefusal(
     await agent.call('read_session', { session, match: '(' }),

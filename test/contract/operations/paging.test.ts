@@ -14,7 +14,7 @@ afterAll(async () => {
   directory[Symbol.dispose]();
 });
 
-/** Runs a command whose output is exactly `bytes`; gives its session. */
+/** Runs a command whose output is exactly `bytes`; returns its session. */
 async function sessionOf(bytes: Uint8Array | string): Promise<string> {
   const file = directory.join(crypto.randomUUID());
   writeFileSync(file, bytes);
@@ -33,7 +33,7 @@ function mixedText(bytes: number): string {
   return pieces.join('');
 }
 
-describe('page after page by next_offset gives the stream', () => {
+describe('page after page by next_offset returns the stream', () => {
   test.concurrent('of 5 MB of random bytes, as base64, byte for byte', async () => {
     const whole = randomBytes(FIVE_MB);
     expect((await readBytes(agent, await sessionOf(whole))).equals(whole)).toBe(true);

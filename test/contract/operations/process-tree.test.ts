@@ -115,7 +115,7 @@ describe('at the execution limit the whole tree is stopped:', () => {
   });
 });
 
-// Alone: where no cgroup gives the agent its share of the CPU, it has what thousands of others leave it.
+// Alone: without a cgroup that reserves CPU for the agent, it has what thousands of others leave it.
 test('a command that starts processes faster than one can count them is stopped, with all of them', async () => {
   const cmd = 'while :; do setsid sleep 300 & done';
   const answer = await within('the answer', agent.shell({ cmd, timeout: 0.5 }), 50_000);

@@ -75,7 +75,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agen
     expect(await read(token, 'lines', { offset: 3 })).toHaveProperty('sha256');
   });
 
-  test.each(readers)('in %s gives exact bytes, and says what is no UTF-8', async (token) => {
+  test.each(readers)('in %s returns exact bytes, and says what is not UTF-8', async (token) => {
     const bytes = Buffer.from([0, 1, 0xff, 0xfe, 0x0a, 0x80]);
     desk.put('binary', bytes);
     const exact = await read(token, 'binary', { encoding: 'base64' });

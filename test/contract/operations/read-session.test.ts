@@ -213,7 +213,7 @@ describe('read_session refuses', () => {
     '\0',
     '\ud800',
   ];
-  test.concurrent.each(strange)('a session that is none: %p', async (id) => {
+  test.concurrent.each(strange)('an unknown session: %p', async (id) => {
     expectRefusal(await agent.call('read_session', { session: id }), 404, 'Session not found');
     expectRefusal(await agent.call('close_session', { session: id }), 404, 'Session not found');
   });

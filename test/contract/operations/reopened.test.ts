@@ -47,7 +47,7 @@ describe('a command that does not, hears nothing of it', () => {
   ])('%s', async (cmd) => {
     for (const way of [{}, { pty: true }]) {
       const { session } = await agent.shell({ cmd, ...way });
-      // A reader of the stream is none who empties it.
+      // Reading the stream does not empty it.
       await agent.read({ session, wait: 1 });
       expect((await agent.read({ session })).message ?? '').not.toContain('again');
     }

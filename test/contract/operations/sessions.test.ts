@@ -14,7 +14,7 @@ afterAll(() => agent[Symbol.asyncDispose]());
 const sessions = async (args: readonly string[], options: ClientOptions = {}) =>
   textOf(await runClient(agent, ['session', ...args], options));
 
-/** Runs the client on a terminal of 100 columns; gives what that shows. */
+/** Runs the client on a terminal of 100 columns; returns what that shows. */
 async function onTerminal(args: string, env: Readonly<Record<string, string>>): Promise<string> {
   const command = ['script', '-qec', `stty cols 100; ${BINARY} ${args}`, '/dev/null'];
   const child = Bun.spawn(command, { env: { ...clientEnvironment(agent), ...env }, stdin: 'ignore', stdout: 'pipe' });
@@ -78,7 +78,7 @@ describe('agent3 session read', () => {
     expect((await sessions(['read', '--stderr', '--offset', '3', session])).stdout).toBe('or');
   });
 
-  test.concurrent('with --follow goes on to the end', async () => {
+  test.concurrent('with --follow continues to the end', async () => {
     using trigger = new Trigger();
     const { session } = await agent.shell({ cmd: `echo one; ${trigger.wait}; echo two`, background: true });
     const child = new Client(agent, ['session', 'read', '--follow', session]);

@@ -9,7 +9,7 @@ import { eventually } from '../../helpers/waiting.ts';
 const isRoot = process.geteuid?.() === 0;
 if (isRoot) ensurePrograms('bwrap');
 
-/** What stands between the agent and a command: nothing, another user, a sandbox, limits, and all of them. */
+/** What is between the agent and a command: nothing, another user, a sandbox, limits, and all of them. */
 const PROFILES: Readonly<Record<string, string>> = {
   plain: 'extends = "full"',
   limited: 'extends = "full"\nlimits = { file_mib = 8, core_mib = 0 }',
@@ -18,7 +18,7 @@ const PROFILES: Readonly<Record<string, string>> = {
   ...(isRoot && { all: 'extends = "readonly"\nuser = "nobody"\nlimits = { file_mib = 8 }' }),
 };
 
-/** Starts a command that outlives the call, and gives its session once it has said `ready`. */
+/** Starts a command that outlives the call, and returns its session once it has said `ready`. */
 async function ready(agent: Agent, args: Readonly<Record<string, unknown>>): Promise<string> {
   const { session } = await agent.shell({ background: true, ...args });
   await eventually('it is ready', async () => {
@@ -39,7 +39,7 @@ async function ended(agent: Agent, session: string): Promise<Answer> {
 const WAYS = [{}, { interactive: true }, { pty: true }, { key: 'of-signals' }] as const;
 const SIGNALS = ['TERM', 'INT', 'HUP', 'QUIT', 'USR1', 'USR2'] as const;
 
-/** Tells each signal that it takes, and ends by `exit 7` at the third. */
+/** Prints each signal that it takes, and ends by `exit 7` at the third. */
 const TAKES = `n=0; told() { echo "$1"; n=$((n + 1)); [ $n -lt 3 ] || exit 7; }
 for s in ${SIGNALS.join(' ')}; do trap "told $s" $s; done
 echo ready; while :; do sleep 0.05; done`;

@@ -86,7 +86,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       expect(text(name('log'))).toBe('one\n');
     });
 
-    test('append leaves another name of the file as it was, and gives the new file a mode', async () => {
+    test('append leaves another name of the file as it was, and sets the mode of the new file', async () => {
       await put(token, name('named'), 'one\n');
       linkSync(at(name('named')), at(name('second')));
       const { message } = await write(token, name('named'), 'two\n', { append: true });
@@ -104,7 +104,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       expect(refused).toMatchObject({ http: 400, message: expect.stringContaining('no Base64') });
     });
 
-    test('write_file gives modes, and keeps those that are there', async () => {
+    test('write_file sets modes, and keeps those that are there', async () => {
       await write(token, name('mode'), 'x', { mode: '640' });
       expect(mode(name('mode'))).toBe('640');
       await write(token, name('mode'), 'y', { mode: '0755' });
