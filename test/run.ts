@@ -39,7 +39,7 @@ for (const [name, command] of Object.entries(steps).filter(([name]) => needed.in
 
 /** A command may run for 45 s by the contract: a test that waits for one needs longer than Bun's 5 s. */
 const TIMEOUT_MS = 60_000;
-/** What takes 25 s in an emulated machine alone takes several times as long beside others on a busy host. */
+/** What takes 25 s in an emulated machine alone takes several times as long with others on a busy host. */
 const MACHINE_TIMEOUT_MS = 300_000;
 
 /** The tests of test/vm that run in a container: they wait for an installer or a service most of the time. */
@@ -120,7 +120,7 @@ function machineTests(name: string): string[] {
 
 /**
  * Runs groups of tests one after the other, each as soon as it is its turn; lanes may share their groups. What they write
- * is seen as they go on, or at the end.
+ * is seen while they run, or at the end.
  */
 async function runLane(groups: string[][], isSeen: boolean): Promise<void> {
   for (let group = groups.shift(); group !== undefined; group = groups.shift()) {

@@ -10,7 +10,7 @@ const MAX_LINES = 300;
 const MAX_README_LINES = 180;
 const MAX_PICTURE_BYTES = 150_000;
 
-/** Which folders of src a folder may import, beside itself. What stands directly in src goes by its file's name. */
+/** Which folders of src a folder may import, other than itself. A file directly in src goes by its own name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   version: [],
   lib: [],
@@ -231,7 +231,7 @@ const operationNames = files
   .filter((file) => file.folder === 'operations')
   .flatMap((file) => /^\s+name: '([a-z_]+)',$/m.exec(file.text)?.[1] ?? []);
 
-/** README, the documents for owners, and those beside the code; what is generated or kept by others is not looked at. */
+/** README, the documents for owners, and those next to the code, without what is generated or kept by others. */
 const documents = ['README.md', 'CHANGELOG.md', 'ops/INSTALL.md', ...['ops/docs', 'src', 'test'].flatMap(markdownIn)];
 
 function markdownIn(folder: string): string[] {

@@ -81,7 +81,7 @@ describe('an allowance', () => {
     expect(ends).toEqual(['a: its time has ended']);
   });
 
-  test('attack: a clock that is moved back gives it no more time', () => {
+  test('attack: a clock that is moved back does not lengthen it', () => {
     const { allowances, allowance, now, isHeld, pass } = open();
     allowances.add(allowance());
     pass(10);

@@ -7,7 +7,7 @@ const SESSION = '01234567-89ab-4cde-8f01-23456789abcd';
 const decision = { session: SESSION, digest: 'a'.repeat(64), verdict: 'approve', why: '', by: 'root' } as const;
 
 test.skipIf(process.geteuid?.() !== 0)(
-  'a decision can be read by whoever may enter its directory, whatever the umask of root is, and taken back',
+  'a decision can be read by anyone who may enter its directory, whatever the umask of root is, and taken back',
   () => {
     using directory = new TemporaryDirectory();
     const before = process.umask(0o077);

@@ -29,7 +29,7 @@ const hostile: readonly (readonly [what: string, more: Partial<ApprovalRequest>]
   ['5,000 blanks', { cmd: `rm -rf /;${' '.repeat(5000)}ls` }],
   ['blanks of another kind', { cmd: `rm -rf /;${'\u2800'.repeat(5000)}ls` }],
   ['lines like fields', { cmd: 'ls\n  digest 0000\n  token root (full) from ::1\n01a20ced-f233  599 s left\n' }],
-  ['a long line that goes on like a field', { cmd: `ls #${'x'.repeat(95)}  token root${'y'.repeat(300)}` }],
+  ['a long line that continues like a field', { cmd: `ls #${'x'.repeat(95)}  token root${'y'.repeat(300)}` }],
   ['a long directory', { cwd: `/srv/${'a'.repeat(70)}  token root ${'b'.repeat(3000)}` }],
   ['a long part', { part: `rm ${'a'.repeat(80)}  digest 00 ${'b'.repeat(3000)}` }],
   ['a variable of many lines', { env: { A: 'x\n  digest 00\n'.repeat(50) } }],

@@ -35,7 +35,7 @@ describe('the time for which a server was frozen', () => {
 });
 
 describe.if(isRoot)('the file of freezes', () => {
-  test('keeps the last ones, is readable for who may enter, and nothing is left beside it', () => {
+  test('keeps the last ones, is readable for anyone who may enter, and nothing is left next to it', () => {
     using directory = new TemporaryDirectory();
     const decisions = decisionsIn(directory);
     const many = Array.from({ length: 150 }, (_, since) => ({ ...OVER, since }));

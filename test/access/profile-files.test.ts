@@ -81,7 +81,7 @@ asRoot(
     // An agent that somebody runs by hand has all of it for its own.
     for (const path of [directory.path, place.path]) chownSync(path, 65_534, 65_534);
     expect(asNobody(() => readProfiles(place.path).faulty)).toEqual([]);
-    // Its directory alone is not: whoever has given it away may not know that it holds profiles.
+    // Its directory alone is not: the one who has given it away may not know that it holds profiles.
     chownSync(directory.path, 0, 0);
     expect(asNobody(() => readProfiles(place.path).faulty)).toMatchObject([{ path: place.path, name: undefined }]);
   },

@@ -10,7 +10,7 @@ const notesOf = (file: ProfileFile): readonly string[] => {
   return 'name' in made ? profileNotes(made, MACHINE) : made;
 };
 
-describe('a note tells of', () => {
+describe('a note reports', () => {
   const rows: readonly [file: ProfileFile, told: string][] = [
     [{ limits: { memory_mib: 2049 } }, 'memory_mib 2049 has no effect: this machine has 2048 MiB'],
     [{ limits: { cpu_percent: 200 } }, 'cpu_percent 200 has no effect: all CPUs of this machine are 200'],

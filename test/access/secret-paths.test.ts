@@ -5,7 +5,7 @@ import { OWN, SECRETS } from '../../src/access/secret-paths.ts';
 import { hiddenNow } from '../../src/sandbox/hidden.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
-test('each entry is a path, once, without a part that stands for several names', () => {
+test('each entry is a path, once, without a part that matches several names', () => {
   expect(new Set(SECRETS).size).toBe(SECRETS.length);
   for (const path of SECRETS) expect(path).toMatch(/^(?:\/|~\/)(?:[^/]+\/)*[^/]+$/);
   expect(SECRETS.filter((path) => path.includes('**') || path.includes('..'))).toEqual([]);

@@ -12,7 +12,7 @@ const logger = { info: () => {}, warn: () => {} } as never;
 const open = (path: string): AuditLog => new AuditLog(path, KEY, systemClock, logger, 'boot', MOST);
 
 const lineOf = (token: string, cmd = 'x'.repeat(900)) => ({ event: 'start', token, cmd });
-/** Writes until a line is refused; gives how many lines there were, and the refusal. */
+/** Writes until a line is refused; returns how many lines there were, and the refusal. */
 const flood = (record: AuditLog, token: string, most = 1000): { readonly lines: number; readonly error?: unknown } => {
   for (let lines = 0; lines < most; lines++) {
     try {
@@ -33,7 +33,7 @@ const whole = (path: string) => {
 };
 
 describe('a record whose file its agent may move', () => {
-  test('is put aside by size, whoever floods, and its chain goes on over all files', () => {
+  test('is put aside by size, no matter who floods it, and its chain continues over all files', () => {
     using directory = new TemporaryDirectory();
     const path = directory.join('audit.jsonl');
     const record = open(path);
@@ -111,7 +111,7 @@ describe('a record whose file only logrotate may move', () => {
     expect(file.size).toBe(before);
     record.writeLater(() => ({ event: 'end', token: 'a', status: 'done' }));
     expect(file.size).toBeGreaterThan(before);
-    // Others go on.
+    // Others continue.
     record.write(lineOf('new'));
     expect(readFileSync(file.path, 'utf8').match(/"what":"held back","held":"a"/g)).toHaveLength(1);
     file.rotate(record);
@@ -121,7 +121,7 @@ describe('a record whose file only logrotate may move', () => {
     expect(readFileSync(file.path, 'utf8')).not.toContain('tampered');
   });
 
-  test('takes nothing more at twice its size, and goes on when it was rotated, with what it owes', () => {
+  test('takes nothing more at twice its size, and continues after a rotation, with what it owes', () => {
     using file = new FixedRecord();
     if (!file.isFixed) return console.warn('not run: no permission to make a file append-only');
     const record = open(file.path);

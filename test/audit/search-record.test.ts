@@ -100,7 +100,7 @@ describe('a search of the record', () => {
     expect((await all({ text: 'none has this' }, { bytes: 1_048_576 })).seqs).toEqual([]);
   });
 
-  test('does not mind lines that are none, and fields that nobody reads', async () => {
+  test('does not mind lines that are not of a record, and fields that nobody reads', async () => {
     const odd = place.join('odd.jsonl');
     writeFileSync(odd, `{"seq":1,"time":"2026-11-01T00:00:00Z","event":"start","prev":"x"}\nnonsense\n\n{"seq":2`);
     const { lines } = await searchRecord(odd, {}, { lines: 9, bytes: 1e6, rest });

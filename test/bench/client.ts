@@ -68,7 +68,7 @@ export async function timeRequests(connection: Connection, request: string, coun
   return times;
 }
 
-/** Calls an operation of an agent and gives its answer. Throws when it is refused. */
+/** Calls an operation of an agent and returns its answer. Throws when it is refused. */
 export async function call(server: Server, op: string, args: unknown): Promise<Record<string, unknown>> {
   const response = await fetch(`http://127.0.0.1:${server.port}/`, {
     method: 'POST',

@@ -67,7 +67,7 @@ for (const [name, measure] of Object.entries(bars)) {
 console.log(process.argv.includes('--json') ? JSON.stringify(rows, null, 2) : table(rows));
 process.exit(rows.some((row) => row.holds === false) ? 1 : 0);
 
-/** Installs Debian's packages of the peers that are missing, where that is allowed; tells which are there. */
+/** Installs Debian's packages of the peers that are missing, where that is allowed; returns which are there. */
 function installPeers<Name extends string>(packages: Readonly<Record<Name, string>>): Record<Name, boolean> {
   const missing = Object.values<string>(packages).filter((name) => !isInstalled(name));
   if (missing.length > 0 && process.getuid?.() === 0) {

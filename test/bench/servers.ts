@@ -119,7 +119,7 @@ export async function startWebhook(): Promise<Server> {
   return ready(child, { port, path: '/hooks/true', body: '{}' }, '/');
 }
 
-/** The Flask agent beside this file. */
+/** The Flask agent in the folder of the peers. */
 export async function startFlask(): Promise<Server> {
   const port = freePort();
   const directory = newDirectory();

@@ -4,7 +4,7 @@ import { freePort } from '../helpers/ports.ts';
 
 const SSHD = '/usr/sbin/sshd';
 
-/** An sshd of its own that lets root in by a key, until the bench ends; a text where there is none. */
+/** An sshd of its own that lets root in by a key, until the bench ends; the reason, as a text, where it cannot run. */
 export async function startSshd(directory: string): Promise<{ readonly port: number; readonly key: string } | string> {
   if (Bun.which(SSHD) === null) return 'no sshd (apt-get install openssh-server)';
   if (process.geteuid?.() !== 0) return 'the bench is not root';

@@ -69,7 +69,7 @@ function agentOf(expiresAt: number | null = null, isKept = true) {
 
 type Agent = ReturnType<typeof agentOf>;
 
-/** Uses the code; gives the authorization code. */
+/** Uses the code; returns the authorization code. */
 function consentTo({ code }: Agent, grants: Grants): string {
   const grant = grants.byCode(code);
   if (grant === undefined) throw new Error('the code is not open');
@@ -289,7 +289,7 @@ describe('a one-time code', () => {
 });
 
 describe('at a start', () => {
-  test('a grant goes on, also between consent and tokens', () => {
+  test('a grant is kept, also between consent and tokens', () => {
     const agent = agentOf();
     const code = consentTo(agent, agent.start().grants);
     const { tokens } = agent.start();
@@ -337,7 +337,7 @@ describe('at a start', () => {
     grants.sweep();
   });
 
-  test('a grant goes on when the file of tokens can be read again, and its code stays used', () => {
+  test('a grant works again when the file of tokens can be read again, and its code stays used', () => {
     const agent = agentOf();
     const { first } = signedIn(agent);
     const tokens = readFileSync(agent.path, 'utf8');

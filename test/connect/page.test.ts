@@ -112,7 +112,7 @@ describe('the page', () => {
     expect(faultPage(english, '<b>', { url: 'https://a.example/?"><b>', host: 'a.example' })).not.toContain('<b>');
   });
 
-  test('shows what a code stands for only to the kind of client that it is for', async () => {
+  test('shows what a code allows only to the kind of client that it is for', async () => {
     const asked = await read();
     const other = consentPage(english, asked, [record]);
     expect(other).toContain('for another kind of client');
@@ -124,7 +124,7 @@ describe('the page', () => {
     expect(consentPage(english, asked, [])).toContain('sudo agent3 connect');
   });
 
-  test('has no field for a code while none waits, and tells several apart by their names', async () => {
+  test('has no field for a code while none waits, and shows the names of several', async () => {
     const asked = { ...(await read()), client: chatgpt, redirectUri: chatgpt.redirects[0] ?? '' };
     const empty = consentPage(english, asked, []);
     expect(empty).toContain('Reload this page when you have a code');

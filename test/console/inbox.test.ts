@@ -78,7 +78,7 @@ describe.skipIf(process.geteuid?.() !== 0)('the inbox', () => {
     expect(decisions.map(({ verdict }) => verdict)).toEqual([...Array(5).fill('deny'), ...Array(5).fill('approve')]);
   });
 
-  test('says so when there are too many, and goes on when they are gone', async () => {
+  test('says so when there are too many, and continues when they are gone', async () => {
     using files = new ConsoleFiles();
     const { inbox, decisions, time, warnings } = open(files);
     const ids = Array.from({ length: 2001 }, () => files.leave(denial));

@@ -63,7 +63,7 @@ describe('the files of the page', () => {
     expect(names.some((name) => name.startsWith('index-') && textOf(name).includes(terminal))).toBe(true);
   });
 
-  test('name only files that are among them, and no script or style stands in the page', () => {
+  test('name only files that are among them, and no script or style is in the page itself', () => {
     const page = textOf('index.html');
     const named = [...page.matchAll(/\b(?:src|href)="([^"]*)"/g)].map(([, path = '']) => path.replace(/^\.\//, ''));
     expect(named.filter((name) => !names.includes(name))).toEqual([]);

@@ -50,7 +50,7 @@ function consoleSays(answer: object): { readonly kind?: string }[] {
   return orders;
 }
 
-test('the page signs no order that a console which was taken over gives it as the challenge of a sign-in', async () => {
+test('the page signs no order that a console which was taken over sends it as the challenge of a sign-in', async () => {
   const approve = { ...newOrder(), kind: 'approve', session: newOrder().id, digest: 'a'.repeat(64) } as const;
   const challenge = await challengeOf(approve);
   consoleSays({ rp_id: SITE, now: Date.now(), challenge });

@@ -177,7 +177,7 @@ describe('what ran by an allowance', () => {
   });
 });
 
-test('an undo of another file than the signed one is found; a mask in its path stands for anything', async () => {
+test('an undo of another file than the signed one is found; a mask in its path matches anything', async () => {
   const undo = { ...newOrder(), kind: 'undo', change: SESSION, path: '/srv/a-key/b', expected: DIGEST } as const;
   const order = { ...undo, digest: 'c'.repeat(64) };
   const undone = {

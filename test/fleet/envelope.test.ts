@@ -175,7 +175,7 @@ describe('an id of the fleet', () => {
     expect(withTags({ cmd: { session: ID } }, 'abcdefg2')).toEqual({ cmd: { session: `${ID}@abcdefg2` } });
   });
 
-  test('that is none is not taken, and no answer that is nested without end', () => {
+  test('that is malformed or of another server is not taken, nor an answer that is nested without end', () => {
     for (const session of [`${ID}@zzzzzzzz`, `${ID} `, 'work', 7, { session: ID }])
       expect(withTags({ sessions: [{ session }] }, 'abcdefg2')).toBeUndefined();
     expect(withTags({ session: null }, 'abcdefg2')).toEqual({ session: null });

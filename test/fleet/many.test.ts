@@ -140,7 +140,7 @@ describe('results', () => {
   });
 });
 
-test('a pattern that stands for too many names is refused before they are made', () => {
+test('a pattern of too many names is refused before they are made', () => {
   const ranges = Array(100_000).fill('1-1000').join(',');
   expect(() => expandNames(`w[${ranges}]`)).toThrow('at most 1000');
   expect(() => chooseServers(ALL, { servers: Array(500).fill('w[1-1000]') })).toThrow('at most 2000 servers');

@@ -210,7 +210,7 @@ describe('a run', () => {
     expect(batches.run.progress.get('web3')).toEqual({ kind: 'not started' });
   });
 
-  test('that was approved tells a server that was away once it is there, and runs nothing twice', async () => {
+  test('that was approved approves on a server once it is back, and runs nothing twice', async () => {
     const asking = new Asking(['web1', 'web2'], [2]);
     asking.away.add('web2');
     await asking.waiting('web1', 'web2');

@@ -9,7 +9,7 @@ import { within } from './waiting.ts';
 
 type Settings = Readonly<Record<string, string>>;
 
-/** The contract gives a shutdown 10 s. */
+/** The contract allows 10 s for a shutdown. */
 const SHUTDOWN_TIMEOUT_MS = 12_000;
 
 /**
@@ -78,12 +78,12 @@ export class Agent implements AsyncDisposable {
     return this.post(JSON.stringify({ op, args }));
   }
 
-  /** Runs `shell` and gives the answer, which must be a 200. */
+  /** Runs `shell` and returns the answer, which must be a 200. */
   async shell(args: Readonly<Record<string, unknown>>): Promise<Answer> {
     return this.#answer('shell', args);
   }
 
-  /** Runs `read_session` and gives the answer, which must be a 200. */
+  /** Runs `read_session` and returns the answer, which must be a 200. */
   async read(args: Readonly<Record<string, unknown>>): Promise<Answer> {
     return this.#answer('read_session', args);
   }
@@ -102,7 +102,7 @@ export class Agent implements AsyncDisposable {
     this.#launch.child.kill(signal);
   }
 
-  /** SIGTERM; gives the exit code. Throws when the agent does not end in time. */
+  /** Sends SIGTERM; returns the exit code. Throws when the agent does not end in time. */
   async stop(): Promise<number> {
     this.signal('SIGTERM');
     return within('the shutdown', this.exited, SHUTDOWN_TIMEOUT_MS);

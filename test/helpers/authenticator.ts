@@ -55,7 +55,7 @@ export class Authenticator {
     return { id, public_key, name, made_at: this.#madeAt, fingerprint: await fingerprintOf(publicKey) };
   }
 
-  /** What `navigator.credentials.create` gives for a challenge (base64url). */
+  /** What `navigator.credentials.create` returns for a challenge (base64url). */
   register(challenge: string, use: Use = {}): RegistrationResponseJSON {
     const id = Buffer.from(this.id, 'base64url');
     const length = Buffer.from([id.length >> 8, id.length & 0xff]);
@@ -78,7 +78,7 @@ export class Authenticator {
     };
   }
 
-  /** What `navigator.credentials.get` gives for a challenge (base64url). */
+  /** What `navigator.credentials.get` returns for a challenge (base64url). */
   assert(challenge: string, use: Use = {}): AuthenticationResponseJSON {
     const clientData = this.#clientData('webauthn.get', challenge, use);
     const authenticatorData = this.#authenticatorData(use, 0);

@@ -3,7 +3,7 @@ import { command, ensurePrograms } from './debian.ts';
 
 ensurePrograms('openssl');
 
-/** Writes a self-signed certificate and its key into `directory`, over those that are there; gives their paths. */
+/** Writes a self-signed certificate and its key into `directory`, over those that are there; returns their paths. */
 export function makeCertificate(directory: string, name: string): { readonly cert: string; readonly key: string } {
   const cert = join(directory, 'cert.pem');
   const key = join(directory, 'key.pem');

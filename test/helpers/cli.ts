@@ -32,7 +32,7 @@ export async function agent3(
   return { code, stdout, stderr };
 }
 
-/** Runs the executable on a terminal, where somebody answers its question; gives all that the terminal showed. */
+/** Runs the executable on a terminal, where somebody answers its question; returns all that the terminal showed. */
 export async function agent3InTerminal(
   args: readonly string[],
   answer: string,

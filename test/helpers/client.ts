@@ -44,7 +44,7 @@ export class Client {
     this.#read = Promise.all([this.#collect('stdout'), this.#collect('stderr')]);
   }
 
-  /** Resolves when this stream has `text`; gives all that came until then. */
+  /** Resolves when this stream has `text`, with all that came until then. */
   async shows(text: string, stream: 'stdout' | 'stderr' = 'stdout'): Promise<string> {
     await eventually(`${text} on ${stream}`, () => this.#seen[stream].includes(text));
     return this.#seen[stream].toString();

@@ -105,7 +105,7 @@ const TOOLS: Readonly<Record<string, SampleTool>> = {
     }
     return answered('done');
   },
-  test_logging_tool: () => answered('nothing is logged for whoever did not ask'),
+  test_logging_tool: () => answered('nothing is logged for a client that did not ask'),
   test_streaming_elicitation: () => asks({ user_name: NAME }),
   test_missing_capability: ({ context }) => {
     if (capabilitiesOf(context)['sampling'] === undefined)

@@ -59,7 +59,7 @@ export class ConsoleHost implements AsyncDisposable {
     return new LinkTerminal(this.settings, ...args);
   }
 
-  /** Runs `agent3 console link`, hands its URL on, and answers the question when it comes. Gives what the terminal showed. */
+  /** Runs `agent3 console link`, hands its URL on, and answers the question. Returns what the terminal showed. */
   async link(use: (url: string) => Promise<unknown>, answer = 'y', ...args: readonly string[]): Promise<string> {
     const terminal = this.openLink(...args);
     await use(await terminal.url());
@@ -69,7 +69,7 @@ export class ConsoleHost implements AsyncDisposable {
     return terminal.shown;
   }
 
-  /** Asks for a command that needs approval; gives the session that waits. */
+  /** Asks for a command that needs approval; returns the session that waits. */
   async ask(cmd: string, more: Readonly<Record<string, unknown>> = {}): Promise<string> {
     const { session, status } = await this.agent.shell({ cmd, ...more });
     if (status !== 'waiting') throw new Error(`${cmd} does not wait: ${status}`);
@@ -94,7 +94,7 @@ export class ConsoleHost implements AsyncDisposable {
     return (await agent3(['token', 'create', name, '--profile', profile], this.settings)).stdout.trim();
   }
 
-  /** Runs `shell` with a token; gives the status of HTTP. */
+  /** Runs `shell` with a token; returns the HTTP status. */
   async shellWith(token: string, args: Readonly<Record<string, unknown>>): Promise<number> {
     const body = JSON.stringify({ op: 'shell', args });
     const { status } = await this.agent.request('/', { method: 'POST', headers: { 'x-auth-token': token }, body });

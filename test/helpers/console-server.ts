@@ -121,7 +121,7 @@ export class ConsoleServer implements AsyncDisposable {
     };
   }
 
-  /** Signs in with a passkey; gives the bearer. */
+  /** Signs in with a passkey; returns the bearer. */
   async signIn(phone = this.phone): Promise<string> {
     const challenge = String((await this.call('hello')).body['challenge']);
     const { status, body: signedIn } = await this.call('sign-in', {

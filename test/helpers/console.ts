@@ -58,14 +58,14 @@ export class ConsoleFiles implements Disposable {
     writePasskeys(this.passkeysFile, { origin, rp_id, passkeys, sessions: [] });
   }
 
-  /** Leaves an order as the console does, without a signature unless it is given one; gives its id. */
+  /** Leaves an order as the console does, without a signature unless it is given one; returns its id. */
   leave(order: Without<Order>, more: Partial<OrderFile> = {}): string {
     const whole = { ...newOrder(), ...order } as Order;
     this.write(whole, { order: whole, by: 'Anna', ...more });
     return whole.id;
   }
 
-  /** Leaves an order that the phone has signed; gives its id. */
+  /** Leaves an order that the phone has signed; returns its id. */
   async leaveSigned(order: Without<Order>, phone = this.phone): Promise<string> {
     const whole = { ...newOrder(), ...order } as Order;
     return this.leave(whole, { assertion: await phone.sign(whole) });

@@ -51,8 +51,8 @@ type Program = keyof typeof PACKAGES;
 export const PROGRAMS = Object.keys(PACKAGES) as Program[];
 
 /**
- * Makes sure that programs of Debian's packages are there: as root it installs what is missing. Gives the programs that
- * are still missing; throws when apt-get fails.
+ * Makes sure that programs of Debian's packages are there: as root it installs what is missing. Returns the programs
+ * that are still missing; throws when apt-get fails.
  */
 export function ensurePrograms(...needed: readonly Program[]): string[] {
   const missing = (): Program[] => needed.filter((program) => Bun.which(program, { PATH }) === null);
@@ -69,7 +69,7 @@ export function hostEnvironment(): Record<string, string | undefined> {
   return { ...process.env, PATH, DEBIAN_FRONTEND: 'noninteractive', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' };
 }
 
-/** Runs a program of the host and gives its output. Throws with what it said when it fails. */
+/** Runs a program of the host and returns its output. Throws with what it said when it fails. */
 export function command(argv: readonly string[], cwd?: string): string {
   const { exitCode, stdout, stderr } = Bun.spawnSync([...argv], {
     env: hostEnvironment(),

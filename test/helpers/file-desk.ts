@@ -19,7 +19,7 @@ export type Answered = Readonly<Record<string, unknown>> & { readonly http: numb
 
 /**
  * An agent with a token for each profile, and a directory `work` that is its own and no temporary one: sandboxes have
- * a /tmp of their own. In the texts of profiles, `WORK` stands for it.
+ * a /tmp of their own. In the texts of profiles, `WORK` is replaced by its path.
  */
 export class FileDesk implements AsyncDisposable {
   readonly place = new TemporaryDirectory(process.geteuid?.() === 0 ? '/srv' : process.env['HOME']);
@@ -69,7 +69,7 @@ export class FileDesk implements AsyncDisposable {
     this.tokens[name] = stdout.trim();
   }
 
-  /** Writes a file of the agent's user; gives its path. */
+  /** Writes a file of the agent's user; returns its path. */
   put(name: string, content: string | Uint8Array, mode = 0o644): string {
     const path = join(this.work, name);
     writeFileSync(path, content);

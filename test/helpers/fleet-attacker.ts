@@ -128,7 +128,7 @@ export class FleetAttacker implements AsyncDisposable {
   }
 }
 
-/** The id in a sealed message: its JSON stands behind the signature. */
+/** The id in a sealed message: its JSON follows the signature. */
 export function idIn(sealed: Uint8Array): string {
   return (JSON.parse(Buffer.from(sealed.subarray(64)).toString()) as { id: string }).id;
 }

@@ -40,7 +40,7 @@ async function call(op: string, args: unknown): Promise<void> {
   if (response.status === 429) await Bun.sleep(Number(response.headers.get('retry-after')) * 1000);
 }
 
-/** Goes on with `work` for as long as there is more, in `clients` at once. */
+/** Repeats `work` as long as there is more, in `clients` at once. */
 function repeat(clients: number, work: () => Promise<unknown>, more = (): boolean => true): void {
   for (let client = 0; client < clients; client++)
     void (async () => {

@@ -32,7 +32,7 @@ const NOISE_MS = 20;
 /** A machine that has other things to do is slow now and then; a quadratic reader always is. */
 const ATTEMPTS = 5;
 
-/** Those of `pieces` that make `work` take more than with the length of a text, whichever of `ends` stands behind them. */
+/** Those of `pieces` that make `work` grow faster than the length of a text, whichever of `ends` follows them. */
 export function slowPieces(
   pieces: readonly string[],
   work: (text: string) => unknown,

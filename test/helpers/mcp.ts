@@ -84,7 +84,7 @@ export class McpClient implements AsyncDisposable {
   }
 }
 
-/** The answer that the text blocks of a tool stand for. */
+/** The answer that the text blocks of a tool contain. */
 export function answerOf(tool: string, texts: readonly string[]): Answer {
   if (tool === 'read_file' || tool === 'edit_file') return JSON.parse(texts[1] ?? '{}');
   if (!OUTPUT_TOOLS.includes(tool)) return JSON.parse(texts[0] ?? '{}');

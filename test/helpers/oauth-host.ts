@@ -253,7 +253,7 @@ function decoded(value: string): string {
   return value.replace(/&(#?\w+);/g, (whole, name) => names[name] ?? whole);
 }
 
-/** What a person does in a browser: loads the page, types the code, presses a button. Gives the answer to the form. */
+/** What a person does in a browser: loads the page, types the code, presses a button. Returns the form's answer. */
 export async function submit(
   url: URL,
   code: string,
@@ -268,7 +268,7 @@ export async function submit(
   return fetch(action, { method: 'POST', body, headers: { origin: 'null', ...headers }, redirect: 'manual' });
 }
 
-/** The same, where the code is taken: gives where the browser is sent. */
+/** The same, where the code is taken: returns where the browser is sent. */
 export async function allow(url: URL, code: string): Promise<URL> {
   const response = await submit(url, code);
   const location = response.headers.get('location');

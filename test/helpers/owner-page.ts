@@ -69,7 +69,7 @@ export class OwnerPage implements AsyncDisposable {
     return this.#tapOne(`there is ${selector}`, selector);
   }
 
-  /** Taps where neither the bar at the top nor that at the bottom covers it. What is drawn anew meanwhile is found again. */
+  /** Taps where neither the bar at the top nor that at the bottom covers it. What is redrawn is found again. */
   async #tapOne(what: string, ...selectors: readonly string[]): Promise<void> {
     await eventually(what, async () => {
       for (const selector of selectors) {
@@ -107,7 +107,7 @@ export class OwnerPage implements AsyncDisposable {
     await this.page.waitForSelector(`a[href="#${view}"][aria-current]`);
   }
 
-  /** Makes a passkey by a link of root's terminal, and signs in. Gives what the terminal showed. */
+  /** Makes a passkey by a link of root's terminal, and signs in. Returns what the terminal showed. */
   async enrol(name = 'Pixel 9'): Promise<string> {
     const terminal = await this.host.link(async (url) => {
       await this.page.goto(url);

@@ -4,7 +4,7 @@ import { connectOnce, type NatsConnection } from '../../src/fleet/nats.ts';
 import { answerSubject, rpcSubject } from '../../src/fleet/nats-config.ts';
 import type { TestNats } from './nats.ts';
 
-/** An instance that no process has: whoever is asked says which it is. */
+/** An instance that no process has: a server that is asked says which one it is. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 /** A server that refuses a message says nothing. */
 const SILENCE_MS = 700;

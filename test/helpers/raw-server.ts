@@ -30,7 +30,7 @@ export class RawServer implements AsyncDisposable {
     private readonly answer: (request: FleetRequest) => unknown,
   ) {}
 
-  /** `answer` gives the body of an answer; undefined: it says nothing. */
+  /** `answer` returns the body of an answer; undefined: it says nothing. */
   static async open(nats: TestNats, name: string, answer: (request: FleetRequest) => unknown): Promise<RawServer> {
     const connection = await connectOnce(nats.address(nats.keyOf(name)));
     const server = new RawServer(nats, name, connection, answer);

@@ -24,7 +24,7 @@ export function linesOf(path: string): RecordLine[] {
 
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Lines that go on from `last` as those of an agent without a key do. */
+/** Lines that continue from `last` as those of an agent without a key do. */
 export function forge(last: string, count: number): string[] {
   const forged: string[] = [];
   for (let before = last; forged.length < count; ) {
@@ -60,8 +60,8 @@ export interface EarlierBoot {
 }
 
 /**
- * Rewrites a record, with right hashes and MACs, as if an earlier boot had made what no earlier one has. What is no line
- * stays. Gives its lines.
+ * Rewrites a record, with right hashes and MACs, as if an earlier boot had made what no earlier one has. What is not a
+ * line stays. Returns its lines.
  */
 export function moveToEarlierBoot(
   path: string,

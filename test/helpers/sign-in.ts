@@ -64,7 +64,7 @@ export class SignInAgent implements AsyncDisposable {
       AGENT3_MAX_REQUESTS_PER_MINUTE: '100000',
       ...more,
     };
-    // Whoever owns this file goes on to own it.
+    // The owner of this file stays its owner.
     writeFileSync(settings.AGENT3_TOKENS_FILE, '{"version":1,"tokens":[]}', { mode: 0o600 });
     const agent = await startAgent(settings, before);
     return new SignInAgent(agent, files, { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir }, issuer);
@@ -96,7 +96,7 @@ export class SignInAgent implements AsyncDisposable {
     return { host, tokens, terminal: terminal.events };
   }
 
-  /** Calls a tool as hosts do; gives the HTTP status and the text of the answer. */
+  /** Calls a tool as hosts do; returns the HTTP status and the text of the answer. */
   async call(access: string, args: unknown = { cmd: 'echo signed in' }, options: CallOptions = {}): Promise<Called> {
     const { era = 'older', tool = 'shell', origin } = options;
     const _meta = {

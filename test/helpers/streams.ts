@@ -3,7 +3,7 @@ import type { Answer, Gap } from './answer.ts';
 
 type Stream = 'stdout' | 'stderr';
 
-/** Reads a stream page by page until `eof`; gives the pages. */
+/** Reads a stream page by page until `eof`; returns the pages. */
 export async function readPages(agent: Agent, args: Readonly<Record<string, unknown>>): Promise<Answer[]> {
   const pages: Answer[] = [];
   let offset = 0;
@@ -22,7 +22,7 @@ export async function readBytes(agent: Agent, session: string, stream: Stream = 
   return Buffer.concat(pages.map((page) => Buffer.from(page[stream], 'base64')));
 }
 
-/** The exact bytes that an answer left out, read with the offset it tells. */
+/** The exact bytes that an answer left out, read with the offset it shows. */
 export async function readGap(agent: Agent, session: string, gap: Gap, stream: Stream = 'stdout'): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let read = 0;
@@ -37,10 +37,10 @@ export async function readGap(agent: Agent, session: string, gap: Gap, stream: S
   return Buffer.concat(pieces);
 }
 
-/** The line that stands for what was left out, and the line break that ends it where something follows. */
+/** The line in the place of what was left out, and the line break that ends it where something follows. */
 const MARKER = /\[agent3: (\d+) bytes omitted; read_session offset (\d+) reads them\](?:\n|$)/;
 
-/** The parts of a stream in an answer, with what its marker line tells. */
+/** The parts of a stream in an answer, with what its marker line says. */
 export interface Parts {
   readonly head: string;
   readonly tail: string;
@@ -48,8 +48,8 @@ export interface Parts {
 }
 
 /**
- * Divides a stream of an answer at its marker line; throws where there is none. A line break before the marker belongs
- * to it only where it is one byte more than the head that the marker tells.
+ * Divides a stream of an answer at its marker line; throws where it has no marker. A line break before the marker
+ * belongs to it only where it is one byte more than the head that the marker shows.
  */
 export function partsOf(text: string): Parts {
   const found = MARKER.exec(text);

@@ -2,7 +2,7 @@
 const TIMEOUT_MS = 45_000;
 const LOOK_MS = 20;
 
-/** Resolves with what `look` gives as soon as that is neither false nor undefined; throws naming `what` when it never is. */
+/** Resolves with what `look` returns once that is neither false nor undefined; throws, with `what`, if it never is. */
 export async function eventually<T>(
   what: string,
   look: () => T | false | undefined | Promise<T | false | undefined>,
@@ -17,7 +17,7 @@ export async function eventually<T>(
   }
 }
 
-/** What `promise` gives; throws naming `what` when it takes longer than `timeoutMs`. */
+/** What `promise` resolves to; throws naming `what` when it takes longer than `timeoutMs`. */
 export async function within<T>(what: string, promise: Promise<T>, timeoutMs = TIMEOUT_MS): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`${what} took longer than ${timeoutMs} ms`)), timeoutMs);

@@ -7,7 +7,7 @@ const SWAPS = `use strict; my $end = time + 3;
 while (time < $end) { chmod 0700, 'orders'; rename 'orders', 'a'; rename 'link', 'orders'; rename 'orders', 'link'; rename 'a', 'orders'; }`;
 
 test.skipIf(process.geteuid?.() !== 0)(
-  'the installer gives nothing away through a link that the owner of a directory swaps for it',
+  'the installer changes no owner or mode through a link that the owner of a directory swaps for it',
   async () => {
     using place = new TemporaryDirectory();
     const victim = place.join('victim');

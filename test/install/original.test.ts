@@ -45,7 +45,7 @@ StandardError=append:/var/log/agent3.err
       { token: { value: 'abc' }, port: 5055 },
     ],
     [
-      'a .env beside its script',
+      'a .env next to its script',
       'ExecStart=/usr/bin/python3 -u /srv/agent/a.py',
       { '/srv/agent/.env': "AGENT3_API_TOKEN='quoted'" },
       { token: { value: 'quoted' }, port: undefined },

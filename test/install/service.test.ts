@@ -3,7 +3,7 @@ import { portFault } from '../../src/install/machine.ts';
 import { lastLogLines } from '../../src/install/service.ts';
 
 describe('a port', () => {
-  test('that is taken is told apart from an address that is none of this machine', async () => {
+  test('that is taken is told apart from an address that this machine does not have', async () => {
     const taken = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } });
     try {
       expect(await portFault('127.0.0.1', taken.port)).toBe('EADDRINUSE');

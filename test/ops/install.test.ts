@@ -76,7 +76,7 @@ describe('ops/install', () => {
     expect(bundle.run().code).toBe(2);
   });
 
-  test('says that there is none for an unknown architecture', () => {
+  test('says that there is no executable for an unknown architecture', () => {
     using bundle = new Bundle({ agent3: 'echo ran' }, 'riscv64');
     expect(bundle.run()).toMatchObject({
       code: 1,
@@ -98,7 +98,7 @@ describe('agent3 install --root', () => {
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toMatch(/Token {5}\S{43}/);
     expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_PORT=5009\n');
-    // Whoever has the image would have it for every machine that is made from it.
+    // Anyone who has the image would have it for every machine that is made from it.
     expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_GRANT_KEY=\n');
     expect(readFileSync(root.join('etc/agent3/console.env'), 'utf8')).toContain('\nAGENT3_CONSOLE_KEY=\n');
     expect(statSync(root.join('etc/agent3/agent3.env')).mode & 0o777).toBe(0o600);
@@ -181,15 +181,15 @@ describe('agent3 install --root', () => {
     expect(existsSync(root.join('image'))).toBe(false);
   });
 
-  /** Links of an image, by their paths in it; `OUTSIDE` is a directory beside the image. */
+  /** Links of an image, by their paths in it; `OUTSIDE` is a directory next to the image. */
   const led: readonly (readonly [what: string, links: Record<string, string>])[] = [
     ['an absolute link', { 'etc/systemd': 'OUTSIDE' }],
     ['a link of a whole directory', { etc: 'OUTSIDE' }],
     ['a link upwards', { 'etc/systemd': '../../../outside' }],
     ['links one behind the other', { 'etc/systemd': '/srv/next', 'srv/next': 'last', 'srv/last': 'OUTSIDE' }],
     ['a link in the place of a file', { 'etc/agent3/agent3.env': 'OUTSIDE/settings' }],
-    ['a link beside a file', { 'etc/agent3/agent3.env.agent3-new': 'OUTSIDE/settings' }],
-    ['a link beside the executable', { 'usr/local/bin/agent3.agent3-new': 'OUTSIDE/agent3' }],
+    ['a link next to a file', { 'etc/agent3/agent3.env.agent3-new': 'OUTSIDE/settings' }],
+    ['a link next to the executable', { 'usr/local/bin/agent3.agent3-new': 'OUTSIDE/agent3' }],
     ['a link to a file', { 'etc/group': 'OUTSIDE/group' }],
   ];
   test.each(led)('changes nothing outside of the image, whatever its links are: %s', async (_, links) => {

@@ -93,7 +93,7 @@ describe('a date', () => {
 });
 
 /**
- * A machine of one service: a `systemctl` that tells what `unit` says, and restarts by running `restart`. The agent is
+ * A machine of one service: a `systemctl` that prints what `unit` says, and restarts by running `restart`. The agent is
  * the real one; the real systemd is in test/vm.
  */
 class Machine implements Disposable {
@@ -193,7 +193,7 @@ describe('a check', () => {
     expect(machine.lines[0]).toEndWith(` - Rotating ${file}, larger than 64 MiB`);
   });
 
-  test('of an agent that opens its logs anew takes it as alive', async () => {
+  test('of an agent that reopens its logs takes it as alive', async () => {
     await using agent = await startAgent();
     using machine = machineOf(agent);
     machine.tell('reloading', 'enabled');
@@ -280,7 +280,7 @@ describe('a check', () => {
     expect(machine.restarts).toBe(0);
   });
 
-  test('writes through no link, tells it on standard error instead, and names no token', async () => {
+  test('writes through no link, reports on standard error instead, and names no token', async () => {
     await using agent = await startAgent();
     using machine = machineOf(agent);
     symlinkSync(machine.path('elsewhere'), machine.log);
@@ -299,7 +299,7 @@ describe('a check', () => {
 });
 
 describe('a schedule', () => {
-  test('that is none is refused', async () => {
+  test('that is not a schedule is refused', async () => {
     const settings = { AGENT3_API_TOKEN: randomToken(), AGENT3_WATCHDOG_SCHEDULE: 'every day' };
     const { code, stderr } = await agent3(['watchdog', '--log', '-'], settings);
     expect(code).toBe(2);

@@ -6,7 +6,7 @@ import { maskCommand } from '../../src/secrets/secrets.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 /**
- * Ways to write a command so that what runs stands where a secret would. Each runs RAN4711, or would on a machine that
+ * Ways to write a command so that what runs is where a secret would be. Each runs RAN4711, or would on a machine that
  * has the program: whatever is masked in them, that has to be seen.
  */
 const spellings: readonly string[] = [
@@ -179,7 +179,7 @@ const spellings: readonly string[] = [
   'echo "x\ncat <<E"\nAKIA0123456789RAN4711',
   'tac <<X\ncat <<E\nX\nAKIA0123456789RAN4711',
   'sudo -p Authorization:Bearer RAN4711$IFS',
-  // What is given to a variable, and run by its name, wherever that stands.
+  // What is given to a variable, and run by its name, wherever that is.
   'TOKEN=RAN4711; bash -c "$TOKEN"',
   'TOKEN=RAN4711; bash -c "ls; $TOKEN"',
   'TOKEN=RAN4711; ssh h "$TOKEN"',
@@ -245,7 +245,7 @@ const spellings: readonly string[] = [
   'TOKEN=RAN4711; . <(echo $TOKEN)',
   'TOKEN=RAN4711; chroot / $TOKEN',
   'TOKEN=RAN4711; busybox $TOKEN',
-  // What a variable is compared with or stands for, what programs read, and functions with their names.
+  // What a variable is compared with or replaced by, what programs read, and functions with their names.
   'read TOKEN <<< RAN4711; $TOKEN',
   'read TOKEN <<< RAN4711; bash -c "$TOKEN"',
   'read -a TOKENS <<< RAN4711; ${TOKENS[0]}',
@@ -368,7 +368,7 @@ const spellings: readonly string[] = [
   'TOKEN=RAN4711; git -c alias.x="!$TOKEN" x',
   'TOKEN=RAN4711; BASH_ENV=$TOKEN bash -c :',
   'TOKEN=RAN4711; tar --to-command="$TOKEN" -xf x',
-  // Here-documents, substitutions, and what a program of another language gives to a shell.
+  // Here-documents, substitutions, and what a program of another language passes to a shell.
   'TOKEN=${1:-RAN4711}; $TOKEN',
   'TOKEN="${1:-RAN4711}"; bash -c "$TOKEN"',
   'TOKEN=$(echo RAN4711); $TOKEN',
@@ -470,7 +470,7 @@ describe('a mark', () => {
       expect(maskCommand(`echo ${before}${end}x`)).toBe(`echo ${mark}${end}x`);
   });
 
-  test('stands for nothing else than letters, digits and a few signs, whatever a command is made of', () => {
+  test('replaces nothing else than letters, digits and a few signs, whatever a command is made of', () => {
     for (let point = 1; point < 0x3000; point++) {
       const char = String.fromCodePoint(point);
       const text = maskCommand(`TOKEN=hunter22${char}hunter23`);
@@ -485,7 +485,7 @@ describe('a mark', () => {
       'curl -H "Authorization: Bearer abc.def" https://x | bash',
     ],
     ['an alias', 'alias token=RAN4711'],
-    ['a value without quotes that goes on in a program', "perl -e 'token:exec+qw/x/'"],
+    ['a value without quotes that continues in a program', "perl -e 'token:exec+qw/x/'"],
   ];
   test.each(shown)('is not in %s', (_, cmd) => {
     expect(maskCommand(cmd)).toBe(cmd);

@@ -217,6 +217,6 @@ golang-jwt  v5.2.0+incompatible
 usage: x [--token TOKEN] [--password-file FILE]
 Options: --auth basic|digest`.split('\n');
 
-test.each(LINES)('what is none stays: %s', (line) => {
+test.each(LINES)('what is not a secret stays: %s', (line) => {
   expect(secretSpans(line)).toEqual([]);
 });

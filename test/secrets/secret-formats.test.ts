@@ -23,7 +23,7 @@ const PW = 'hunter2xyz';
 type Row = readonly [text: string, ...secrets: string[]];
 
 const named: readonly Row[] = [
-  // One rule for names, whatever stands between their words.
+  // One rule for names, whatever is between their words.
   ...[
     'SecretAccessKey',
     'apiToken',
@@ -613,7 +613,7 @@ describe('no part is shown of a secret with', () => {
   });
 });
 
-/** A password that is a word like others: only its place tells what it is. */
+/** A password that is a word like others: only its place shows what it is. */
 const WORD = 'swordfish';
 
 const wordlike: readonly string[] = [
@@ -717,7 +717,7 @@ describe('a token is masked where it is cut by', () => {
   });
 });
 
-describe('what is none stays:', () => {
+describe('what is not a secret stays:', () => {
   test.each([
     'token_count: 12',
     'max_tokens=4096',

@@ -39,7 +39,7 @@ const commands: Readonly<Record<string, readonly string[]>> = {
     'set -- --password §',
     'select TOKEN in §; do :; done',
   ],
-  'what a variable stands for when it is not set, and what is taken from it': [
+  'the value of a variable that is not set, and what is taken from it': [
     ': ${DB_PASSWORD:=§}',
     ': "${DB_PASSWORD:=§}"',
     'echo ${DB_PASSWORD:-§}',
@@ -339,6 +339,6 @@ const plain = [
   'sudo tee f <<E\nname: value22\nE',
   'NAME=$(echo value22)',
 ];
-test.each(plain)('and leaves what is none: %s', (cmd) => {
+test.each(plain)('and leaves what is not a secret: %s', (cmd) => {
   expect(maskCommand(cmd)).toBe(cmd);
 });

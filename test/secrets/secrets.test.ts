@@ -19,7 +19,7 @@ const rows: readonly [text: string, masked: string][] = [
   ['a\n-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\nb', 'a\n‹private key›\nb'],
   ['-----BEGIN PRIVATE KEY-----\nabc', '‹private key›'],
   ['abc\n-----END RSA PRIVATE KEY-----\nb', '‹private key›\nb'],
-  // What stands in quotes is one value.
+  // What is in quotes is one value.
   ['password: "two words"', 'password: "‹password›"'],
   ["PASSWORD='correct horse battery'", "PASSWORD='‹password›'"],
   ['"secret": "a b c"', '"secret": "‹password›"'],
@@ -156,7 +156,7 @@ describe('a secret is masked', () => {
   });
 });
 
-test.each(plain)('what is none stays: %s', (text) => {
+test.each(plain)('what is not a secret stays: %s', (text) => {
   expect(maskSecrets(text)).toBe(text);
 });
 

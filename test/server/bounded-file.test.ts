@@ -37,7 +37,7 @@ test('a log that grew before its agent began is put aside with the first line', 
   file.destination.destroy();
 });
 
-test('a log that only logrotate may move never has more than twice its size, and tells what was left out', () => {
+test('a log that only logrotate may move never has more than twice its size, and reports what was left out', () => {
   using directory = new TemporaryDirectory();
   writeFileSync(directory.join('log'), '');
   if (!forbidMoves(directory)) return console.warn('not run: no permission to make a file append-only');

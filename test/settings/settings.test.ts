@@ -115,12 +115,12 @@ describe('the secrets among the settings', () => {
 });
 
 describe('names', () => {
-  test('that are settings, or known beside them, are known', () => {
+  test('that are settings, or other known variables, are known', () => {
     const names = [...SETTING_ROWS.map(([name]) => name), ...Object.keys(OTHER_VARIABLES)];
     expect(names.filter((name) => !isKnownVariable(name))).toEqual([]);
   });
 
-  test('that are none are not, also where every object has them', () => {
+  test('that are not settings are not known, also where every object has them', () => {
     const names = ['AGENT3_TOKEN_FILE', 'AGENT3_MAX_RUNING', 'AGENT3_', 'constructor'];
     expect(names.filter(isKnownVariable)).toEqual([]);
   });

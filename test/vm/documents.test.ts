@@ -26,7 +26,7 @@ interface Block {
 interface Plan {
   /** A script that runs before: what the reader of the document has. */
   readonly prepare?: string;
-  /** What stands in the document → what is run. */
+  /** Text of the document → what is run instead. */
   readonly instead?: Readonly<Record<string, string>>;
   /** What its output has. */
   readonly shows?: RegExp;
@@ -65,7 +65,7 @@ const CONNECT: Plan = {
 const LINK: Plan = { until: "grep -q '#link=' /root/out", shows: /within 10 minutes, and make a passkey/ };
 const LINES: Plan = { isLines: true };
 
-/** Block → how it is run. What is not named runs as it stands. */
+/** Block → how it is run. A block that is not named runs as it is. */
 const PLANS: Readonly<Record<string, Plan>> = {
   'README.md 2': { prepare: UNPACKED('x64'), instead: DOMAIN, shows: /URL +https:\/\/agent3\.localhost\// },
   'README.md 4': { prepare: `${CLONE}; export AGENT3_PORT=5002`, until: 'curl -sf http://127.0.0.1:5002/healthz' },

@@ -26,9 +26,9 @@ const ATTEMPTS: readonly (readonly [what: string, script: string])[] = [
 ];
 
 /**
- * Waits for a fork bomb, leaves an order to freeze as the console does, and gives the seconds from then until the agent
- * refuses (`file`), the freezer is on (`freeze`), every process stands still (`frozen`), and the answer is there. One
- * process, started before the bomb: it forks nothing.
+ * Waits for a fork bomb, leaves an order to freeze as the console does, and prints the seconds until the agent refuses
+ * (`file`), the freezer is on (`freeze`), every process is frozen (`frozen`), and the answer is there. One process,
+ * started before the bomb: it forks nothing.
  */
 const TAP = String.raw`use strict; use Time::HiRes qw(time sleep); $| = 1;
 my ($id, $nonce, $dir) = (@ARGV, '/var/lib/agent3-console/root-orders');
@@ -129,7 +129,7 @@ describeVm('a frozen server', () => {
     const { body: bomb } = await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", background: true });
     await vm.until('[ $(systemctl show -p TasksCurrent --value agent3-commands) -gt 100 ]', 60);
     const { stderr } = await vm.run('TIMEFORMAT=%R; time agent3 freeze > /dev/null', 120);
-    console.log(`a fork bomb stands still, and nothing new begins, after ${stderr.trim()} s`);
+    console.log(`a fork bomb is frozen, and nothing new begins, after ${stderr.trim()} s`);
     expect(await vm.sh(`cat ${UNIT}/cgroup.events`)).toContain('frozen 1');
     expect((await ask(vm, 'shell', { cmd: 'true' })).status).toBe(503);
     expect((await ask(vm, 'close_session', { session: bomb['session'] })).body).toEqual({ status: 'closed' });

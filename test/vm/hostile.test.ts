@@ -3,7 +3,7 @@ import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
-/** What a hostile command does, and how long it is let go on, in seconds. */
+/** What a hostile command does, and how long it may run, in seconds. */
 const ATTACKS: readonly (readonly [what: string, cmd: string, seconds: number])[] = [
   ['a fork bomb', "perl -e 'fork while 1'", 5],
   ['a memory bomb', `perl -e 'my @x; push @x, "x" x 1e7 while 1'; sleep 100`, 4],

@@ -15,7 +15,7 @@ ls /sys/fs/cgroup | grep -i agent3
 crontab -l 2>&1
 true`;
 
-/** The steps that an installation tells of, without the texts of the files. */
+/** The steps that an installation prints, without the texts of the files. */
 const stepsOf = (told: string): string[] =>
   told.split('\n').filter((line) => /^(?:directory|file|group|link|move|remove|run) /.test(line));
 
@@ -39,7 +39,7 @@ describeVm('the installer', () => {
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
-  test('with --dry-run tells every file and command, and changes nothing', async () => {
+  test('with --dry-run shows every file and command, and changes nothing', async () => {
     const told = await vm.sh('/opt/bundle/ops/install --dry-run');
     for (const path of ['/usr/local/bin/agent3', '/etc/agent3/agent3.env', '/etc/systemd/system/agent3.service']) {
       expect(told).toContain(`file ${path} `);
@@ -99,7 +99,7 @@ describeVm('the installer', () => {
     expect(await vm.sh('systemctl is-system-running')).toBe('running\n');
   }, 120_000);
 
-  test('with --dry-run tells what the same call then does, also where only the service has to change', async () => {
+  test('with --dry-run shows what the same call then does, also where only the service has to change', async () => {
     expect(await vm.sh('agent3 install --dry-run')).toContain('Nothing to change: Agent3 is installed.');
     const changes: readonly [first: string, options: string, step: string][] = [
       ['systemctl disable --quiet agent3', '', 'run systemctl enable --quiet agent3.service'],

@@ -90,7 +90,7 @@ describeVm('the limits of an installed agent', () => {
     expect(await vm.sh('systemctl show -p Result --value agent3')).toBe('success\n');
   });
 
-  test('answers and runs other commands beside a fork bomb in the background, and ends it', async () => {
+  test('answers and runs other commands while a fork bomb runs in the background, and ends it', async () => {
     const { body } = await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", background: true });
     await vm.until('[ "$(systemctl show -p TasksCurrent --value agent3-commands)" -gt 500 ]', 60);
     expect(await shellIn(vm, 'echo another runs')).toBe('another runs\n');
@@ -136,7 +136,7 @@ describeVm('the limits of an installed agent', () => {
     expect([200, 503]).toContain(refused.status);
     if (refused.status === 503) expect(refused.body['message']).toContain('the disk is full');
     expect(await ask(vm, 'close_session', { session: body['session'] })).toMatchObject({ status: 200 });
-    // The file system gives blocks back with its next commit.
+    // The file system frees blocks with its next commit.
     for (let tries = 0; tries < 10 && (await shellIn(vm, 'echo room')) !== 'room\n'; tries++)
       await vm.sh('sync; sleep 1');
     expect(await shellIn(vm, 'echo room')).toBe('room\n');

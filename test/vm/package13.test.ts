@@ -44,7 +44,7 @@ dpkg-deb --fsys-tarfile /opt/agent3.deb | tar -x -C /opt/bundle --strip-componen
       await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
     }, 320_000);
 
-    test('background work goes on through a restart and an upgrade, and sessions stay', async () => {
+    test('background work continues through a restart and an upgrade, and sessions stay', async () => {
       const { body } = await ask(vm, 'shell', { cmd: 'sleep 8; echo went on; exit 3', background: true });
       const pid = async (): Promise<string> => vm.sh('systemctl show -p MainPID --value agent3');
       const first = await pid();

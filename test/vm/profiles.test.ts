@@ -7,7 +7,7 @@ import { describeVm } from './harness/describe.ts';
 import { answerIn, answersWithin, requestScript } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
-/** What a command in a sandbox must not get done, and a look from outside that tells whether it did. */
+/** What a command in a sandbox must not get done, and a look from outside that shows whether it did. */
 type Attempt = readonly [what: string, cmd: string, done?: string];
 
 /** Prints ESCAPED when a command succeeds. */
@@ -252,7 +252,7 @@ time.sleep(9999)'`);
       const more = { env: { [name]: value } };
       const answer = await call('id; touch /srv/drop/escaped', 'sleep 0.5; test -e /srv/drop/escaped', more);
       expect(answer).toMatchObject({ session: expect.any(String), after: 1 });
-      // The linker tells of a library that it cannot load in whatever program it is told to load it into.
+      // The linker reports a library that it cannot load in whatever program it is told to load it into.
       expect(answer['stderr']).not.toContain('bwrap');
     });
 
@@ -302,7 +302,7 @@ time.sleep(9999)'`);
         const answer = await call(each.map((cmd) => `(\n${cmd}\n)\necho ${mark}\n`).join(''), 'true', { timeout: 40 });
         expect(answer).toMatchObject({ status: 'done', truncated: false });
         const wrote = String(answer['stdout']).split(`${mark}\n`);
-        // After the last one, what tells of an escape still does.
+        // After the last one, what reports an escape still does.
         expect(wrote.slice(some.length)).toEqual(['ESCAPED\n', 'ESCAPED\n', '']);
         const seen = (await vm.sh(looks(some))).split('\n');
         for (const [index, [what]] of some.entries())

@@ -48,7 +48,7 @@ describeVm('an installed agent', () => {
     return vm.sh('tail -n 2 /var/log/agent3/watchdog.log');
   };
 
-  /** Starts work in the background; gives its session. */
+  /** Starts work in the background; returns its session. */
   const begin = async (cmd: string): Promise<string> =>
     String((await ask(vm, 'shell', { cmd, background: true })).body['session']);
   /** Reads a session to the end of its command. */

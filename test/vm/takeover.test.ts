@@ -60,7 +60,7 @@ describeVm('the installer, where the Flask agent runs', () => {
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
-  test('replaces it: its clients go on with the same token and port, and can do what they could', async () => {
+  test('replaces it: its clients continue with the same token and port, and can do what they could', async () => {
     expect(await vm.sh(CALL('echo from Flask'))).toContain('from Flask');
     const told = await vm.sh('/opt/bundle/ops/install');
     expect(told).toContain('the agent from before is replaced');

@@ -9,7 +9,7 @@ import { EARLIER_VERSION, earlierBuild } from './harness/earlier.ts';
 import { answersWithin, ask, fileSystem, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
-/** What an owner has set up with the earlier build; the secrets of its tokens are kept beside. */
+/** What an owner has set up with the earlier build; the secrets of its tokens are kept in /opt. */
 const SET_UP = `sed -i 's/^#AGENT3_MAX_RUNNING=.*/AGENT3_MAX_RUNNING=7/' /etc/agent3/agent3.env
 echo '# my own line' >> /etc/logrotate.d/agent3
 mkdir -p /etc/systemd/system/agent3.service.d

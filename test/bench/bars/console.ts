@@ -83,7 +83,7 @@ async function showOutputs({ page }: OwnerPage, count: number): Promise<void> {
   for (const button of buttons) await button.evaluate((one) => (one as { click(): void }).click());
 }
 
-/** A session that writes 50 MB/s: how long the page stands still, and what the agent grows. */
+/** A session that writes 50 MB/s: how long the page is frozen, and how much the agent grows. */
 function flood(browser: Browser): Promise<Row[]> {
   return withPage(browser, async (host, owner) => {
     const cmd = `while :; do yes ${'x'.repeat(98)} | head -c 5000000; sleep 0.08; done`;

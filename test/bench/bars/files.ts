@@ -13,7 +13,7 @@ const WARM_UP = 5;
 
 const SIZE = 65_536;
 
-/** `read_file` and `edit_file` of 64 KiB by the agent itself, and in a workspace beside its `true`. */
+/** `read_file` and `edit_file` of 64 KiB by the agent itself, and in a workspace, compared with `true` there. */
 export async function files(): Promise<Row[]> {
   // A sandbox has a /tmp of its own.
   const work = mkdtempSync(join(process.geteuid?.() === 0 ? '/srv' : homedir(), 'agent3-bench-'));

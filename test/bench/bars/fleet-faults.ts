@@ -15,7 +15,7 @@ const WORKERS = 8;
 const MOST_REPEATS = 40;
 const PAUSE_MS = 200;
 /** A call that has no answer by then was lost in silence. */
-const PATIENCE_MS = 70_000;
+const CALL_TIMEOUT_MS = 70_000;
 const NAMES = ['web1', 'web2', 'web3'] as const;
 type Name = (typeof NAMES)[number];
 const SETTINGS = { AGENT3_SHELL: '/bin/sh', AGENT3_MAX_REQUESTS_PER_MINUTE: '100000000' };
@@ -147,14 +147,14 @@ class World implements AsyncDisposable {
     this.hours[Symbol.dispose]();
   }
 
-  /** Calls `shell`, and gives what is said of it. */
+  /** Calls `shell`, and returns what is said of it. */
   async call(args: Readonly<Record<string, unknown>>): Promise<Said> {
     try {
       const response = await fetch(`${this.hub.url}/shell`, {
         method: 'POST',
         headers: { 'x-auth-token': this.hub.token },
         body: JSON.stringify(args),
-        signal: AbortSignal.timeout(PATIENCE_MS),
+        signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
       });
       const answer = (await response.json()) as Readonly<Record<string, unknown>>;
       if (response.status === 200) return answer['exit_code'] === 0 ? 'done' : 'another end';
@@ -165,7 +165,7 @@ class World implements AsyncDisposable {
     }
   }
 
-  /** One fault after the other, all kinds in turn, with a moment in which all servers answer; gives how many there were. */
+  /** One fault after the other, all kinds in turn; between them all servers answer. Returns how many there were. */
   async failUntil(isOver: () => boolean): Promise<number> {
     let count = 0;
     for (;;)

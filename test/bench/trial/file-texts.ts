@@ -21,7 +21,7 @@ function dump(): Buffer {
   return gzipSync(`-- shop, 2026-11-28\n${lines.join('')}-- end\n`);
 }
 
-/** What job 1 changes: each old line stands in the file more than once. */
+/** What job 1 changes: each old line is in the file more than once. */
 export const NEW_RULE = String.raw`if ($http_user_agent ~* "^(?:curl|wget|\"bot\")[/ ][\d.]+$") { return 444 'C:\new $1 & \0'; }`;
 export const NEW_FORMAT = String.raw`'$status "$http_referer" & \'$request_time\' "$http_user_agent"';`;
 const OLD_RULE = String.raw`if ($http_user_agent ~* "(curl|wget)/[0-9]+\.[0-9]+") { return 403; }`;

@@ -3,7 +3,7 @@ import { accessLog, BROKEN_CONFIG, CONFIG, CRON, mostMissed, PASSWORD, site } fr
 
 /** One job of an owner. */
 export interface Job {
-  /** What the owner asks for; `R` is the directory that stands for his server, `L` the one for the player's machine. */
+  /** What the owner asks for; `R` is the directory used as his server, `L` the one used as the player's machine. */
   readonly ask: string;
   /** A program of the server that runs from the beginning. */
   readonly running?: string;

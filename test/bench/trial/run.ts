@@ -3,8 +3,8 @@
  *
  *     bun test/bench/trial/run.ts agent3|plain DIRECTORY [--jobs files]
  *
- * `DIRECTORY` is made. It gets `play.md` for the player, `call`, the strict client, and `server/`, which stands for a server.
- * For the jobs about files it also gets `local/`, which stands for the player's own machine.
+ * `DIRECTORY` is made. It gets `play.md` for the player, `call`, the strict client, and `server/`, used as a server.
+ * For the jobs about files it also gets `local/`, used as the player's own machine.
  */
 import { chownSync, copyFileSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** The directory that stands for a server: its paths are those of a server, below `root`. */
+/** The directory used as a server: its paths are those of a server, below `root`. */
 export class FakeServer {
   constructor(readonly root: string) {}
 
@@ -25,7 +25,7 @@ export class FakeServer {
     this.write(`bin/${name}`, `#!/usr/bin/python3\nR = "${this.root}"\n${body}`, 0o755);
   }
 
-  /** The text of a file; empty where there is none. */
+  /** The text of a file; empty where the file is missing. */
   read(name: string): string {
     try {
       return readFileSync(this.path(name), 'utf8');
@@ -34,7 +34,7 @@ export class FakeServer {
     }
   }
 
-  /** The SHA-256 of a file, in hexadecimal digits; empty where there is none. */
+  /** The SHA-256 of a file, in hexadecimal digits; empty where the file is missing. */
   sha256(name: string): string {
     return this.has(name) ? new Bun.CryptoHasher('sha256').update(readFileSync(this.path(name))).digest('hex') : '';
   }

@@ -51,7 +51,7 @@ describe.skipIf(process.geteuid?.() !== 0)('the agent reads subscriptions', () =
   const id = idOfEndpoint(browser.endpoint);
   const whole = (of: string) => ({ endpoint: browser.endpoint, ...browser.keys, events: ['waits'], of, made_at: 1 });
 
-  /** Puts something into the place of a file; gives what the agent makes of it. */
+  /** Puts something in the place of a file; returns what the agent reads from it. */
   const readAs = (content: unknown, name = id, owner = files.owner, mode = 0o640) => {
     const path = pathOf(name);
     writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content), { mode });

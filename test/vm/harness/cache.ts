@@ -76,7 +76,7 @@ export class BuildDirectory implements Disposable {
   }
 }
 
-/** Gives what was built its final name, unless somebody else was faster. */
+/** Renames what was built to its final name, unless somebody else was faster. */
 export function claim(built: string, target: string): void {
   try {
     renameSync(built, target);
@@ -85,7 +85,7 @@ export function claim(built: string, target: string): void {
   }
 }
 
-/** The mark stays when the process ends, of which `bun test` tells nobody: the next one removes it. */
+/** The mark stays when the process ends, which `bun test` does not announce: the next one removes it. */
 function markInUse(directory: string): void {
   try {
     for (const file of readdirSync(directory)) {

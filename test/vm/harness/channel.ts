@@ -65,7 +65,7 @@ export class Channel {
     this.#socket?.destroy();
   }
 
-  /** Tells everybody who waits that the machine has ended. */
+  /** Rejects all calls that wait: the machine has ended. */
   end(reason: Error): void {
     for (const { reject } of this.#waiting.values()) reject(reason);
     this.#greeted.reject(reason);

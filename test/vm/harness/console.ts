@@ -26,7 +26,7 @@ export interface Answer {
 
 /**
  * Shows a link in a terminal of root's, hands its URL on, and says yes when that has asked: again, since what is typed
- * ahead does not count. Gives what the terminal showed.
+ * ahead does not count. Returns what the terminal showed.
  */
 export async function linkAtTerminal(vm: Vm, use: (url: string) => Promise<unknown>): Promise<string> {
   await vm.sh(`rm -f /opt/link /opt/yes
@@ -96,7 +96,7 @@ export class ConsolePage {
     this.bearer = String(bearer);
   }
 
-  /** Orders something, signed where that is needed; gives what came of it. */
+  /** Orders something, signed where that is needed; returns what came of it. */
   async order(wish: Wish, isSigned = needsSignature(wish)): Promise<OrderResult> {
     const order = { ...newOrder(), ...wish } as Order;
     const assertion = isSigned ? { assertion: await this.phone.sign(order) } : {};

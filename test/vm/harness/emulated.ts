@@ -10,7 +10,7 @@ import { clockScript, copyScript } from './scripts.ts';
 import { bootedSnapshot, preparedSnapshot } from './snapshot.ts';
 
 const CLOCK_SECONDS = 180;
-/** 5 s for the executable, beside another machine. */
+/** 5 s for the executable, while another machine runs. */
 const COPY_SECONDS = 180;
 /** 20 s on a quiet host. */
 const INSTALL_SECONDS = 240;
@@ -57,7 +57,7 @@ export class Emulated implements Guest {
     if (code !== 0) throw new Error(`the bundle was not installed: ${stdout}\n${stderr}`);
   }
 
-  /** That of a machine that goes on from a snapshot stands still meanwhile. */
+  /** The clock of a machine that resumes from a snapshot has stopped meanwhile. */
   async setClock(): Promise<void> {
     await this.channel.run(clockScript(Date.now() / 1000), CLOCK_SECONDS);
   }

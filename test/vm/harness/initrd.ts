@@ -31,7 +31,7 @@ function withDependencies(table: readonly string[], name: string): string[] {
   return [...dependencies.trim().split(' ').filter(Boolean).reverse(), own];
 }
 
-/** The only kernel of `root`: its directory below lib/modules. Throws when there is none. */
+/** The only kernel of `root`: its directory below lib/modules. Throws when it is missing. */
 export function kernelModules(root: string): string {
   const versions = readdirSync(join(root, 'lib/modules'));
   const [version] = versions;

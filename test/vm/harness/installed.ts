@@ -39,14 +39,14 @@ export function answerIn(text: string): Asked {
   return { status, body: JSON.parse((end < 0 ? '' : text.slice(end + 4)) || '{}') as Record<string, unknown> };
 }
 
-/** Runs a command through the installed agent; gives its standard output. Throws unless it was answered with 200. */
+/** Runs a command through the installed agent; returns its standard output. Throws unless it was answered with 200. */
 export async function shellIn(vm: Vm, cmd: string): Promise<string> {
   const { status, body } = await ask(vm, 'shell', { cmd });
   if (status !== 200) throw new Error(`${cmd}: ${status} ${JSON.stringify(body)}`);
   return String(body['stdout']);
 }
 
-/** Waits until the installed agent runs a command again; gives the seconds that took. */
+/** Waits until the installed agent runs a command again; returns the seconds that took. */
 export async function answersWithin(vm: Vm, seconds: number): Promise<number> {
   const start = performance.now();
   // One that hangs takes the connection and never answers: it is asked again.

@@ -57,7 +57,7 @@ export interface Snapshot {
   readonly tag: string;
 }
 
-/** What a machine is started from: a boot of the image, unless there is a snapshot to go on from. */
+/** What a machine is started from: a boot of the image, unless there is a snapshot to resume from. */
 export interface MachineOptions {
   readonly image: Image;
   readonly hardware: Hardware;

@@ -33,7 +33,7 @@ export class Qmp {
     socket.on('close', () => {
       for (const { reject } of this.#waiting.values()) reject(new Error('QEMU has ended'));
     });
-    // `close` follows, and tells whoever waits.
+    // `close` follows, and rejects the calls that wait.
     socket.on('error', () => {});
   }
 

@@ -19,7 +19,7 @@ export const PACKAGES: Readonly<Record<Suite, readonly string[]>> = {
   trixie: [...CORE, 'e2fsprogs'],
 };
 
-/** People of the machine beside root. They have a home, a shell and no rights. */
+/** People of the machine other than root. They have a home, a shell and no rights. */
 export const LOCAL_USERS = ['visitor'] as const;
 
 /** Debian's kernel for virtual machines: few drivers, a quick start. */
@@ -83,7 +83,7 @@ MemoryMin=64M
 WantedBy=multi-user.target
 `;
 
-/** Beside system.slice, so that its share is not one of many services' but half of the machine and more. */
+/** Next to system.slice, so that its share is not one of many services' but half of the machine and more. */
 const RUNNER_SLICE = `[Unit]
 Description=The tests' own slice
 [Slice]

@@ -6,7 +6,7 @@ export function quote(text: string): string {
 }
 
 /**
- * Sets the clock of a machine that goes on from a snapshot to `seconds` since 1970. Timers that would find that they
+ * Sets the clock of a machine that resumes from a snapshot to `seconds` since 1970. Timers that would find that they
  * have missed their hour, and would all run in the middle of a test, are told that they have just run.
  */
 export function clockScript(seconds: number): string {

@@ -24,7 +24,7 @@ export function bootedSnapshot(image: Image, hardware: Hardware): Promise<Snapsh
   });
 }
 
-/** The booted machine after `prepare`, which `name` tells from every other. */
+/** The booted machine after `prepare`; its `name` is different for each. */
 export async function preparedSnapshot(
   image: Image,
   hardware: Hardware,
@@ -64,7 +64,7 @@ function machineHash(hardware: Hardware): string {
     .slice(0, 16);
 }
 
-/** A machine saved as `name`, made once and kept beside the image: begun by a boot, or from another snapshot. */
+/** A machine saved as `name`, made once and kept next to the image: begun by a boot, or from another snapshot. */
 async function ensureSnapshot(
   image: Image,
   hardware: Hardware,

@@ -29,7 +29,7 @@ export interface ScriptResult {
   readonly stderr: string;
 }
 
-/** A script that takes longer hangs, also beside others on a busy host. */
+/** A script that takes longer hangs, also with others on a busy host. */
 const RUN_SECONDS = 240;
 /** Once in hundreds of times an emulated disk answers no more. */
 const TRIES = 3;
@@ -86,7 +86,7 @@ export class Vm implements AsyncDisposable {
   }
 
   /**
-   * Runs a script with bash, as root; gives exit code, output and errors. Throws when it takes longer than `seconds`:
+   * Runs a script with bash, as root; returns exit code, output and errors. Throws when it takes longer than `seconds`:
    * its processes are killed then, but for those that have left its process group.
    */
   async run(script: string, seconds?: number): Promise<ScriptResult> {
@@ -111,7 +111,7 @@ export class Vm implements AsyncDisposable {
     throw new Error(`exit code ${code} of: ${script}\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`);
   }
 
-  /** Repeats a script in the machine until it succeeds; gives the output. Throws after `seconds` with what it said last. */
+  /** Repeats a script until it succeeds; returns its output. Throws after `seconds`, with the last output. */
   async until(script: string, seconds: number): Promise<string> {
     const { code, stdout, stderr } = await this.run(untilScript(script, seconds), seconds + RUN_SECONDS);
     if (code === 0) return stdout;
