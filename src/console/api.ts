@@ -42,6 +42,8 @@ const OPEN_CALLS_PER_MINUTE = 120;
 const CALLS_PER_MINUTE = 6000;
 /** Orders of one person in a minute: an agent that is busy refusing orders hears no other. */
 const ORDERS_PER_MINUTE = 120;
+/** Freezes of one person in a minute: one tap freezes every server of a fleet, and root hears of them, not the agent. */
+const FREEZES_PER_MINUTE = 1200;
 /** Calls of all people that wait at once: the agent takes 64. */
 const MAX_CALLS = 60;
 /** An order is answered within this time. */
@@ -70,6 +72,7 @@ export class Api {
   readonly #open = new Buckets(OPEN_CALLS_PER_MINUTE, systemClock);
   readonly #paces = new Buckets(CALLS_PER_MINUTE, systemClock);
   readonly #orders = new Buckets(ORDERS_PER_MINUTE, systemClock);
+  readonly #freezes = new Buckets(FREEZES_PER_MINUTE, systemClock);
   readonly #calls = new Shares(MAX_CALLS);
   readonly #signIns: SignIns;
 
@@ -116,9 +119,11 @@ export class Api {
           people.signOut(bearer);
           this.#record('signed out', call.address, person.name);
           return {};
-        case 'order':
-          requireTime(this.#orders, bearer);
-          return await this.#order(person, read(orderCallSchema, call.body));
+        case 'order': {
+          const asked = read(orderCallSchema, call.body);
+          requireTime(asked.order.kind === 'freeze' ? this.#freezes : this.#orders, bearer);
+          return await this.#order(person, asked);
+        }
         case 'notifications':
         case 'subscribe':
         case 'unsubscribe':

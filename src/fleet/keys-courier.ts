@@ -29,7 +29,7 @@ export interface CourierDeps {
   readonly logger: Logger;
 }
 
-/** A server that has not taken a link is asked again after this. */
+/** A server that says again that it lacks a link is brought it again after this. */
 const PAUSE_MS = 60_000;
 
 /** Brings to each server the changes of the console's passkeys that it lacks, in order. */
@@ -87,6 +87,8 @@ export class KeysCourier implements Disposable {
     if (links.length === 0 || this.#busy.has(server)) return;
     if (performance.now() < (this.#rests.get(server) ?? 0)) return;
     this.#busy.add(server);
+    // One that takes what it is brought, and says that it has not, is not asked all the time.
+    this.#rests.set(server, performance.now() + PAUSE_MS);
     try {
       await this.#bring(server, links);
     } finally {
@@ -115,7 +117,6 @@ export class KeysCourier implements Disposable {
         continue;
       }
       logger.warn({ server: name, count, state, why }, 'a server has not taken a change of the passkeys');
-      this.#rests.set(server, performance.now() + PAUSE_MS);
       return;
     }
   }

@@ -32,6 +32,26 @@ test('a session that was stolen cannot keep the agent busy alone', async () => {
   expect(await order('of the owner')).toMatchObject({ state: 'refused' });
 });
 
+test('one tap freezes a fleet of hundreds', async () => {
+  const left: OrderFile[] = [];
+  const api = new Api({
+    people: { find: () => ({ name: 'Tablet', until: Date.now() + 60_000, passkey: false }) },
+    postBox: {
+      leaveOrder: (file: OrderFile) => left.push(file),
+      rootResult: ({ id }: { id: string }) => ({ id, state: 'done' }),
+      removeOrder: () => {},
+    },
+    rpId: 'localhost',
+  } as unknown as ApiDeps);
+  const { signal } = new AbortController();
+  for (let count = 0; count < 500; count++) {
+    const body = { order: { ...newOrder(), kind: 'freeze', reason: '', server: `U${'A'.repeat(55)}` } };
+    const call = { name: 'order', body, bearer: 'owner', address: '192.0.2.1', signal };
+    expect(await api.answer(call)).toMatchObject({ state: 'done' });
+  }
+  expect(left).toBeArrayOfSize(500);
+});
+
 test('the contents of files are for a passkey alone', async () => {
   const asked: string[] = [];
   const api = new Api({

@@ -35,6 +35,7 @@ export const english = {
   keysOrigin: (origin: string): string => `They count at the address ${origin} from then on.`,
   keysCompare: 'Who holds one of them can approve on every server. Compare them with what the hub says:',
   keysSign: 'Sign this change for all servers',
+  keysShow: 'The list has changed: show it',
 };
 
 /** The same, in Spanish. */
@@ -74,4 +75,5 @@ export const spanish: typeof english = {
   keysCompare:
     'Quien tiene una de ellas puede aprobar en todos los servidores. Compararlas con lo que dice el central:',
   keysSign: 'Firmar este cambio para todos los servidores',
+  keysShow: 'La lista ha cambiado: mostrarla',
 };

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
+import { canonical } from '../../lib/canonical.ts';
 import { visibleLine } from '../../lib/visible.ts';
 import { fingerprintOf, fromBase64url, listDigest, type PinnedPasskey } from '../order.ts';
 import type { ChangeOfKeys } from '../shown-servers.ts';
@@ -19,9 +20,14 @@ export function KeysNotice() {
   );
 }
 
-/** All that servers will know, for a person to compare: a console that was taken over can show a passkey of its own. */
-function Change({ keys }: { keys: ChangeOfKeys }) {
+/**
+ * All that servers will know, for a person to compare: a console that was taken over can show a passkey of its own. What is
+ * signed is what was shown first; what comes later is shown when the person asks for it.
+ */
+function Change({ keys: latest }: { keys: ChangeOfKeys }) {
   const { isBusy, fault, send } = useOrder();
+  const [keys, show] = useState(latest);
+  const isOld = canonical(keys) !== canonical(latest);
   const { hub, count, known, now } = keys;
   const has = ({ passkeys }: ChangeOfKeys['now'], { id, public_key }: PinnedPasskey): boolean =>
     passkeys.some((one) => one.id === id && one.public_key === public_key);
@@ -48,9 +54,15 @@ function Change({ keys }: { keys: ChangeOfKeys }) {
       </p>
       <Fault text={fault} />
       <div class="actions">
-        <button type="button" disabled={isBusy} onClick={() => void sign()}>
-          {isBusy ? words.request.signing : text.keysSign}
-        </button>
+        {isOld ? (
+          <button type="button" onClick={() => show(latest)}>
+            {text.keysShow}
+          </button>
+        ) : (
+          <button type="button" disabled={isBusy} onClick={() => void sign()}>
+            {isBusy ? words.request.signing : text.keysSign}
+          </button>
+        )}
       </div>
     </>
   );

@@ -101,7 +101,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       await write(token, name('bytes'), bytes.toString('base64'), { encoding: 'base64' });
       expect(readFileSync(at(name('bytes')))).toEqual(bytes);
       const refused = await write(token, name('bytes'), 'not base64!', { encoding: 'base64' });
-      expect(refused).toMatchObject({ http: 400, message: expect.stringContaining('no Base64') });
+      expect(refused).toMatchObject({ http: 400, message: expect.stringContaining('not Base64') });
     });
 
     test('write_file sets modes, and keeps those that are there', async () => {
