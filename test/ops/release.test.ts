@@ -38,7 +38,7 @@ describe('a release', () => {
   test('has every bundle, or those that are named', () => {
     expect(chosenTargets([]).length).toBe(5);
     expect(chosenTargets(['linux-arm64'])).toEqual([['agent3-linux-arm64', 'bun-linux-arm64']]);
-    expect(() => chosenTargets(['x64'])).toThrow('there is no bundle x64: linux-x64, linux-x64-baseline');
+    expect(() => chosenTargets(['x64'])).toThrow('there is no bundle x64. There are: linux-x64, linux-x64-baseline');
   });
 });
 

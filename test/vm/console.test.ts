@@ -353,7 +353,7 @@ runuser -u agent3-console -- sh -c 'umask 027; cat /opt/order > ${at}/.${id}; mv
   test('tells that passkeys end with a new name, and keeps the key', async () => {
     const key = await vm.sh('grep AGENT3_CONSOLE_KEY= /etc/agent3/console.env');
     const told = await vm.sh('agent3 install --console-domain console.localhost', 200);
-    expect(told).toContain(`the console moves from ${ORIGIN} to https://console.localhost: its passkeys (1)`);
+    expect(told).toContain(`the console moves from ${ORIGIN} to https://console.localhost, where its passkeys (1)`);
     expect(await vm.sh('grep AGENT3_CONSOLE_KEY= /etc/agent3/console.env')).toBe(key);
     await vm.sh('agent3 install --no-console', 200);
     expect((await vm.run('ls /etc/caddy/agent3-console.caddy; systemctl is-active agent3-console.socket')).stdout).toBe(

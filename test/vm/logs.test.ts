@@ -128,7 +128,7 @@ cat /opt/captured.out* | grep -c line`);
     await shellIn(vm, 'echo before');
     await vm.sh('cp /etc/agent3/agent3.env /opt/settings; rm /etc/agent3/agent3.env');
     const told = await vm.sh('agent3 install');
-    const place = /kept in (\/var\/log\/agent3\/record-until-\S+),/.exec(told)?.[1];
+    const place = /kept in (\/var\/log\/agent3\/record-until-\S+)\./.exec(told)?.[1];
     await shellIn(vm, 'echo after');
     expect((await vm.run('agent3 audit verify')).code).toBe(0);
     expect(await vm.sh('agent3 audit grep "echo (before|after)" --event start')).not.toContain('echo before');

@@ -97,7 +97,7 @@ describe.skipIf(process.geteuid?.() !== 0)('an undo by the owner', () => {
     });
     const verified = await agent3(['audit', 'verify', '--file', place.join('audit.jsonl')], settings);
     expect(verified.stdout).toMatch(/orders signed by passkeys: 1 by/);
-    expect((await show(shown.change)).obstacle).toContain('what it had before');
+    expect((await show(shown.change)).obstacle).toContain('from before this change');
   });
 
   test('counts once, and only signed by a pinned passkey', async () => {

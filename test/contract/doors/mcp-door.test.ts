@@ -258,7 +258,7 @@ describe('/mcp', () => {
       const { status, text } = await send(batch(10));
       expect([status, text.match(/"result":/g)?.length]).toEqual([200, 10]);
     }
-    expectRefusal(await send(batch(10)), 429, 'Too many requests', /30 requests a minute/);
+    expectRefusal(await send(batch(10)), 429, 'Too many requests', /30 requests in a minute/);
   });
 
   test('does not hold up the end of the agent', async () => {
