@@ -196,7 +196,9 @@ describe('the source', () => {
   });
 
   test.each(['src', 'ops', 'test'])('has comments and messages in plain words in %s', (folder) => {
-    const there = [...new Bun.Glob(`${folder}/**/{*.{ts,tsx,sh,bash,pl,service,conf,logrotate},install,*Caddyfile}`).scanSync(ROOT)];
+    const there = [
+      ...new Bun.Glob(`${folder}/**/{*.{ts,tsx,sh,bash,pl,service,conf,logrotate},install,*Caddyfile}`).scanSync(ROOT),
+    ];
     const faults = there
       .filter((path) => path !== 'test/words.ts')
       .flatMap((path) => phrasesInSource(readFileSync(join(ROOT, path), 'utf8')).map((fault) => `${path}: ${fault}`));

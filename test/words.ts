@@ -25,7 +25,14 @@ const AVOIDED = [
 ] as const;
 
 /** Further phrases to avoid in comments and messages. */
-const AVOIDED_IN_SOURCE = ['are none', 'gives(?! up| an AI model)', 'stands', 'stand for', 'go on', 'patience'] as const;
+const AVOIDED_IN_SOURCE = [
+  'are none',
+  'gives(?! up| an AI model)',
+  'stands',
+  'stand for',
+  'go on',
+  'patience',
+] as const;
 
 /** The first words of the summaries of commands: imperative verbs. */
 export const FIRST_WORDS: readonly string[] = [

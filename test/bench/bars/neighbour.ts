@@ -52,7 +52,7 @@ export async function neighbour(): Promise<Row[]> {
   for (const { session: of } of await runningSessions(agent)) await call(agent, 'close_session', { session: of });
   await Bun.sleep(REST_SECONDS * 1000);
   return [
-    limitRow('another token’s `true` beside everything that one token is given, p50', median(calls), 'ms', 500),
+    limitRow('another token’s `true` while one token runs all that it may, p50', median(calls), 'ms', 500),
     limitRow('the same, p99', median(calls, 0.99), 'ms', 500),
     limitRow('the same, worst', Math.max(...calls), 'ms', 1000),
     limitRow('the same: `/healthz`, worst', Math.max(...healthz), 'ms', 300),

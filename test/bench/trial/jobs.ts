@@ -164,7 +164,7 @@ while sleep 5; do date +%s > "$R/var/run/shopd.alive"; done
 };
 
 const migration: Job = {
-  ask: 'Bring the database of the shop up to date with R/bin/migrate. If a step fails, put right what it needs and go on. Which schema does it have then?',
+  ask: 'Bring the database of the shop up to date with R/bin/migrate. If a step fails, put right what it needs and continue. Which schema does it have then?',
   prepare: (server) => {
     server.write('var/lib/shop/step', '0\n');
     server.program(

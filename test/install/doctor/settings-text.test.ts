@@ -24,7 +24,7 @@ const faults: readonly (readonly [line: string, told: string | undefined])[] = [
   ["AGENT3_API_TOKEN='open", 'has an open quote for AGENT3_API_TOKEN'],
   ['A="closed" "open', 'has an open quote for A'],
   ['A="ends in an escaped quote\\"', 'has an open quote for A'],
-  ['A=goes on\\', 'ends with a backslash'],
+  ['A=continues\\', 'ends with a backslash'],
   ['A="closed\non a later line"\nB=2', 'line 1 has an open quote for A'],
   ['# a comment that a backslash\\\ncarries on', undefined],
 ];
