@@ -18,7 +18,7 @@ if (defined $ENV{VM_CHANNEL}) {
     connect($port, Socket::pack_sockaddr_un(delete $ENV{VM_CHANNEL})) or die "no channel to the host: $!";
     fcntl($port, F_SETFL, O_NONBLOCK) or die "no channel to the host: $!";
 } else {
-    # Its number is that of the device, which the kernel gives in the order in which it finds them.
+    # Its number is that of the device, which the kernel assigns in the order in which it finds them.
     my ($channel) = glob '/dev/vport*p1';
     # Not blocking, so that the ends of scripts are seen while nothing arrives.
     sysopen($port, $channel // '/dev/vport0p1', O_RDWR | O_NONBLOCK) or die "no channel to the host: $!";
