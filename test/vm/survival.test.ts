@@ -41,7 +41,9 @@ describeVm('an installed agent', () => {
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
-  const pid = async (): Promise<string> => (await vm.sh('systemctl show -p MainPID --value agent3')).trim();
+  /** Of the agent that runs; 0 would be every process of the script that sends it a signal. */
+  const pid = async (): Promise<string> =>
+    (await vm.until('pid=$(systemctl show -p MainPID --value agent3); [ $pid != 0 ] && echo $pid', 30)).trim();
   const kept = async (): Promise<unknown> => (await ask(vm, 'read_session', { session })).body['stdout'];
   const watchdog = async (): Promise<string> => {
     await vm.run('systemctl start agent3-watchdog.service');
@@ -147,11 +149,12 @@ describeVm('an installed agent', () => {
   test('is back after kill -9', async () => {
     const before = await pid();
     await vm.sh(`kill -9 ${before}`);
-    expect(await answersWithin(vm, 15)).toBeLessThan(15);
+    // Some 5 s; on a busy machine without a free core it took over 15 s once.
+    await answersWithin(vm, 60);
     expect(await pid()).not.toBe(before);
     expect(await kept()).toBe('kept\n');
     await toldOfRestart('systemd');
-  }, 60_000);
+  }, 120_000);
 
   test('that hangs is killed by systemd within 30 s, and is back', async () => {
     const before = await pid();

@@ -51,12 +51,17 @@ export async function answersWithin(vm: Vm, seconds: number): Promise<number> {
   const start = performance.now();
   // One that hangs takes the connection and never answers: it is asked again.
   const timeout = Math.min(20, Math.ceil(seconds / 3));
-  await vm.until(
-    `. /etc/agent3/agent3.env; TIMEOUT=${timeout}
+  const asked = `. /etc/agent3/agent3.env; TIMEOUT=${timeout}
 answer=$(${requestScript('$AGENT3_API_TOKEN', '{"op":"shell","args":{"cmd":"echo alive"}}')})
-[[ $answer == *alive* ]]`,
-    seconds,
-  );
+[[ $answer == *alive* ]]`;
+  try {
+    await vm.until(asked, seconds);
+  } catch (error) {
+    const { stdout } = await vm.run(
+      'systemctl status --no-pager -n 30 agent3; ps -eo pid,stat,etimes,wchan:20,args; cat /proc/pressure/*',
+    );
+    throw new Error(`${error instanceof Error ? error.message : error}\n${stdout}`, { cause: error });
+  }
   return (performance.now() - start) / 1000;
 }
 
