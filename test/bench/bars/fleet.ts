@@ -87,6 +87,8 @@ function lightMember(nats: TestNats, name: string): Member {
     freeze: new Freeze(undefined, nothing),
     access: { promisedProfile: () => BUILT_IN.readonly },
     hubAccess: new HubAccess(() => 'readonly'),
+    hubKeys: () => undefined,
+    approvals: { count: 0, subscribe: () => () => {} },
     logger: nothing,
   };
   // It gets no calls, so it needs nothing of what they need.
