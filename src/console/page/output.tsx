@@ -1,3 +1,4 @@
+import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { visibleText } from '../../lib/visible.ts';
 import type { Stream } from '../shown.ts';
@@ -76,6 +77,17 @@ export function Output({ session, name }: { session: string; name: string }) {
       },
     });
   }, [desk, session]);
+  return <OutputBox box={box} isEmpty={isEmpty} name={name} />;
+}
+
+interface OutputBoxProps {
+  readonly box: RefObject<HTMLDivElement | null>;
+  readonly isEmpty: boolean;
+  readonly name: string;
+}
+
+/** The element that `writerInto` writes into; what is said in its place while nothing has come. */
+export function OutputBox({ box, isEmpty, name }: OutputBoxProps) {
   return (
     <>
       {isEmpty && <p class="muted">{words.views.noOutput}</p>}

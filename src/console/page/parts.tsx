@@ -74,6 +74,30 @@ export function useOrder() {
   return { isBusy, fault, send, sendAll };
 }
 
+/** A reading that failed is tried again after this. */
+const RETRY_MS = 2000;
+
+/** Returns what `reading` resolves to, once it does; it is tried again until then. A new `reading` is read as well. */
+export function useRead<T>(reading: () => Promise<T>): { readonly read: T | undefined; readonly failed: boolean } {
+  const [read, setRead] = useState<T>();
+  const [tries, setTries] = useState(0);
+  useEffect(() => {
+    let isOver = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    reading().then(
+      (value) => !isOver && setRead(() => value),
+      () => {
+        if (!isOver) timer = setTimeout(() => setTries(tries + 1), RETRY_MS);
+      },
+    );
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, [reading, tries]);
+  return { read, failed: tries > 0 };
+}
+
 /** At a step after the first, what is shown has the focus: what had it before is gone. */
 export function useStepFocus(step: unknown): void {
   const shown = useRef(step);

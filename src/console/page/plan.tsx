@@ -1,9 +1,9 @@
-import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
+import { useCallback, useMemo, useState } from 'preact/hooks';
 import { foldNames } from '../../lib/fold-names.ts';
 import { visibleLine } from '../../lib/visible.ts';
 import type { CanaryGroup, WaitingPlan } from '../shown.ts';
 import { DenyForm, useDenying } from './deny.tsx';
-import { Fact, Fault, useDesk, useOrder, useScreen } from './parts.tsx';
+import { Fact, Fault, useDesk, useOrder, useRead, useScreen } from './parts.tsx';
 import type { ReadPlan } from './read-plan.ts';
 import { Notes, notesOnTexts } from './request.tsx';
 import { isLong, TextBlock } from './text.tsx';
@@ -48,27 +48,9 @@ function PlanCard({ item, mayApprove }: { item: WaitingPlan; mayApprove: boolean
   );
 }
 
-const RETRY_MS = 2000;
-
 function usePlan(run: string): ReadPlan | undefined {
   const desk = useDesk();
-  const [read, setRead] = useState<ReadPlan>();
-  const [tries, setTries] = useState(0);
-  useEffect(() => {
-    let isOver = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    desk.plan(run).then(
-      (value) => !isOver && setRead(value),
-      () => {
-        if (!isOver) timer = setTimeout(() => setTries(tries + 1), RETRY_MS);
-      },
-    );
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
-  }, [desk, run, tries]);
-  return read;
+  return useRead(useCallback(() => desk.plan(run), [desk, run])).read;
 }
 
 interface Text {

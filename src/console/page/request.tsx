@@ -5,7 +5,7 @@ import { AllowFor } from './allowances.tsx';
 import { DenyForm, useDenying } from './deny.tsx';
 import type { ReadRequest } from './desk.ts';
 import { describeSpan } from './format.ts';
-import { Fact, Fault, useDesk, useNow } from './parts.tsx';
+import { Fact, Fault, useDesk, useNow, useRead } from './parts.tsx';
 import { foreignName, fullName, placed, type WaitingItem } from './servers.ts';
 import { isLong, TextBlock } from './text.tsx';
 import { words } from './words.ts';
@@ -137,27 +137,9 @@ export function RequestCard(props: RequestCardProps) {
   );
 }
 
-const RETRY_MS = 2000;
-
 function useRequest(session: string, server: string | undefined) {
   const desk = useDesk();
-  const [read, setRead] = useState<ReadRequest>();
-  const [tries, setTries] = useState(0);
-  useEffect(() => {
-    let isOver = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    desk.request(session, server).then(
-      (value) => !isOver && setRead(value),
-      () => {
-        if (!isOver) timer = setTimeout(() => setTries(tries + 1), RETRY_MS);
-      },
-    );
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
-  }, [desk, session, server, tries]);
-  return { read, failed: tries > 0 };
+  return useRead(useCallback(() => desk.request(session, server), [desk, session, server]));
 }
 
 function TimeLeft({ until }: { until: number }) {

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Stream } from '../shown.ts';
 import { post } from './api.ts';
 import { describeBytes } from './format.ts';
-import { outputText, writerInto } from './output.tsx';
+import { OutputBox, outputText, writerInto } from './output.tsx';
 import { words } from './words.ts';
 
 /** Interval of requests for the output of a command on a server, and most bytes of an answer. */
@@ -47,20 +47,7 @@ export function ServerOutput({ server, session, name, sizes }: ServerOutputProps
       );
     return () => end.abort();
   }, [server, session]);
-  return (
-    <>
-      {isEmpty && <p class="muted">{words.views.noOutput}</p>}
-      <div
-        ref={box}
-        class="output"
-        hidden={isEmpty}
-        tabIndex={0}
-        role="log"
-        aria-live="off"
-        aria-label={words.views.outputOf(name)}
-      />
-    </>
-  );
+  return <OutputBox box={box} isEmpty={isEmpty} name={name} />;
 }
 
 /** Reads a stream from an offset on until `end`; one that is far ahead is read from its last part. */
