@@ -1,7 +1,7 @@
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { hubCertificate } from './certificate.ts';
 import { HubLink, type LinkDeps } from './hub-link.ts';
-import { readInventory } from './inventory.ts';
+import { type Inventory, readInventory } from './inventory.ts';
 import { KnownServer } from './known-server.ts';
 import { answerSubject } from './nats-config.ts';
 import { NO_SERVER, type OrderOutcome, sendOrder } from './orders.ts';
@@ -13,6 +13,17 @@ export interface LineDeps extends Pick<LinkDeps, 'key' | 'logger'> {
 
 /** With what a server takes to say that it has begun, an answer is there within five seconds. */
 const CONNECT_SECONDS = 2.5;
+
+/** Root's own connection to NATS. `connected` resolves to whether there is one in time. */
+export function openRootsLink({ hub }: Inventory, { directory, key, logger }: LineDeps) {
+  const connected = new OneShotEvent();
+  const url = hub.local_url ?? hub.url;
+  const link = new HubLink({ url, certificate: hubCertificate(directory), key, logger });
+  link
+    .start(() => connected.fire())
+    .catch((error: unknown) => logger.warn({ err: error }, 'servers cannot be reached'));
+  return { link, connected: () => Deadline.after(CONNECT_SECONDS).waitFor(connected) };
+}
 
 /** Root's own way to the servers, for what has to reach them while the hub's agent is dead. It is connected while orders are under way. */
 export class OrderLine {
@@ -38,26 +49,22 @@ export class OrderLine {
 
 class OpenLine implements Disposable {
   readonly #link: HubLink;
-  readonly #connected = new OneShotEvent();
+  readonly #connected: () => Promise<boolean>;
   /** By key. */
   readonly #servers: ReadonlyMap<string, KnownServer>;
   readonly #listened = new Set<KnownServer>();
 
   /** Throws `FleetFileFault`. */
-  constructor({ directory, key, logger }: LineDeps) {
-    const { hub, servers } = readInventory(directory);
-    this.#servers = new Map(servers.map((record) => [record.key, new KnownServer(record)]));
-    const url = hub.local_url ?? hub.url;
-    this.#link = new HubLink({ url, certificate: hubCertificate(directory), key, logger });
-    this.#link
-      .start(() => this.#connected.fire())
-      .catch((error: unknown) => logger.warn({ err: error }, 'servers cannot be reached'));
+  constructor(deps: LineDeps) {
+    const inventory = readInventory(deps.directory);
+    this.#servers = new Map(inventory.servers.map((record) => [record.key, new KnownServer(record)]));
+    ({ link: this.#link, connected: this.#connected } = openRootsLink(inventory, deps));
   }
 
   async send(key: string, file: unknown): Promise<OrderOutcome> {
     const server = this.#servers.get(key);
     if (server === undefined) return NO_SERVER;
-    if (!(await Deadline.after(CONNECT_SECONDS).waitFor(this.#connected)))
+    if (!(await this.#connected()))
       return { state: 'refused', why: 'nothing was done: NATS cannot be reached: systemctl status agent3-nats' };
     this.#listen(server);
     return sendOrder(this.#link, server, file);

@@ -1,13 +1,10 @@
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
-import { hubCertificate } from './certificate.ts';
 import { open, type ServerState, STATE } from './envelope.ts';
-import { HubLink } from './hub-link.ts';
 import { readInventory } from './inventory.ts';
 import { KnownServer } from './known-server.ts';
 import { stateSubject } from './nats-config.ts';
-import type { LineDeps } from './order-line.ts';
+import { type LineDeps, openRootsLink } from './order-line.ts';
 
-const CONNECT_SECONDS = 2.5;
 /** A server that has a connection answers within some milliseconds. */
 const ANSWER_SECONDS = 2;
 
@@ -15,15 +12,12 @@ const ANSWER_SECONDS = 2;
  * Asks all servers at once how they are, by a connection of its own: what each says, by its name. A server that is away is
  * missing. Undefined where NATS does not answer. Throws `FleetFileFault`.
  */
-export async function callRoll({ directory, key, logger }: LineDeps): Promise<Map<string, ServerState> | undefined> {
-  const { hub, servers } = readInventory(directory);
-  const url = hub.local_url ?? hub.url;
-  using link = new HubLink({ url, certificate: hubCertificate(directory), key, logger });
-  const connected = new OneShotEvent();
-  link
-    .start(() => connected.fire())
-    .catch((error: unknown) => logger.warn({ err: error }, 'servers cannot be reached'));
-  if (!(await Deadline.after(CONNECT_SECONDS).waitFor(connected))) return undefined;
+export async function callRoll(deps: LineDeps): Promise<Map<string, ServerState> | undefined> {
+  const inventory = readInventory(deps.directory);
+  const { servers } = inventory;
+  const { link: opened, connected } = openRootsLink(inventory, deps);
+  using link = opened;
+  if (!(await connected())) return undefined;
   const said = new Map<string, ServerState>();
   const waited = new Set(servers.map(({ name }) => name));
   const over = new OneShotEvent();
