@@ -1,7 +1,7 @@
 import { BUILT_IN, isReadOnly, lookProfile, type Profile } from './profile.ts';
 
-/** What a token of the hub may do on servers: all that they allow their hub, or only read. */
-export type Reach = 'ceiling' | 'readonly';
+/** What a token of the hub may do on servers: what the profile of the hub there allows, or only read. */
+export type Reach = 'profile' | 'readonly';
 
 /** Prefix of principals of the hub's tokens. No token of this server can have such a name. */
 const PREFIX = 'hub/';
@@ -14,8 +14,8 @@ export class HubAccess {
   /** Tokens that have ended, as the hub reported. */
   readonly #ended = new Set<string>();
 
-  /** `ceilingName` returns the profile that the owner chose when this server joined; undefined when it has left. */
-  constructor(private readonly ceilingName: () => string | undefined) {}
+  /** `profileName` returns the profile that the owner chose when this server joined; undefined when it has left. */
+  constructor(private readonly profileName: () => string | undefined) {}
 
   /** Returns the principal of a token of the hub. Its latest request sets what it may do, also for what still waits. */
   admit(token: string, reach: Reach): string {
@@ -39,12 +39,12 @@ export class HubAccess {
 
   /** Returns the profile of a principal; undefined when it is not a token of the hub, has ended, or this server has left the hub. */
   profileOf(principal: string): string | undefined {
-    return principal.startsWith(PREFIX) && !this.#ended.has(principal) ? this.ceilingName() : undefined;
+    return principal.startsWith(PREFIX) && !this.#ended.has(principal) ? this.profileName() : undefined;
   }
 
   /** Returns the part of that profile that a principal may use. */
   narrowed(principal: string, profile: Profile): Profile {
-    return this.#reaches.get(principal) === 'ceiling' ? profile : readOnlyOf(profile);
+    return this.#reaches.get(principal) === 'profile' ? profile : readOnlyOf(profile);
   }
 }
 
@@ -60,7 +60,7 @@ function readOnlyOf(profile: Profile): Profile {
  */
 export function reachOf({ hasRules, user, limits, sandbox, mask }: Profile): Reach | undefined {
   if (hasRules || user !== undefined || Object.keys(limits).length > 0) return undefined;
-  if (sandbox === undefined) return mask ? undefined : 'ceiling';
+  if (sandbox === undefined) return mask ? undefined : 'profile';
   const { hidden = [] } = BUILT_IN.readonly.sandbox ?? {};
   return sandbox.directory === undefined && sandbox.hidden.every((path) => hidden.includes(path))
     ? 'readonly'

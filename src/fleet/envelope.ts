@@ -25,7 +25,7 @@ const requestSchema = Type.Object({
   principal: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}(#[0-9a-f]{8})?$' }),
   /** Joins the records of both. */
   request: uuid,
-  reach: Type.Union([Type.Literal('ceiling'), Type.Literal('readonly')]),
+  reach: Type.Union([Type.Literal('profile'), Type.Literal('readonly')]),
   address: text(100),
   /** Of a part of a `run_on` that is approved as one. */
   plan: Type.Optional(planSchema),

@@ -74,5 +74,5 @@ function describe({ name, key, labels, state, lastSeenAt, shown }: FleetServer, 
 function mayOf(most: string, { profile }: CallContext): string {
   const reach = reachOf(profile);
   if (reach === undefined) return `nothing: the profile ${profile.name} of this token is for the hub alone`;
-  return reach === 'ceiling' || most === 'readonly' ? most : `${most}, read-only`;
+  return reach === 'profile' || most === 'readonly' ? most : `${most}, read-only`;
 }

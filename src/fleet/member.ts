@@ -241,7 +241,7 @@ export class Member implements Disposable {
   #allowed(): { readonly profile: string; readonly operations: string[] } {
     const { profile: name } = this.membership;
     try {
-      const profile = this.deps.access.promisedProfile(this.deps.hubAccess.admit('hub', 'ceiling'));
+      const profile = this.deps.access.promisedProfile(this.deps.hubAccess.admit('hub', 'profile'));
       const names = this.deps.operations.map((operation) => operation.name);
       return { profile: name, operations: names.filter((one) => isForServers(one) && canUse(profile, one)) };
     } catch (error) {

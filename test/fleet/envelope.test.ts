@@ -31,7 +31,7 @@ const request = (changes: Partial<FleetRequest> = {}): FleetRequest => ({
   name: 'web1',
   principal: 'reports#1a2b3c4d',
   request: ID,
-  reach: 'ceiling',
+  reach: 'profile',
   address: '192.0.2.1',
   lean: true,
   reply_ms: 40_000,

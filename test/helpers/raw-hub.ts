@@ -70,7 +70,7 @@ export class RawHub implements AsyncDisposable {
       name: server,
       principal: 'someone#1a2b3c4d',
       request: Bun.randomUUIDv7(),
-      reach: 'ceiling',
+      reach: 'profile',
       address: '',
       lean: true,
       reply_ms: 20_000,

@@ -76,7 +76,7 @@ function request(server: string, changes: Partial<FleetRequest> = {}): FleetRequ
     name: server,
     principal: 'someone#1a2b3c4d',
     request: Bun.randomUUIDv7(),
-    reach: 'ceiling',
+    reach: 'profile',
     address: '',
     lean: true,
     reply_ms: 20_000,
@@ -138,8 +138,8 @@ describe('a request', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  test('of a hub that lies about its token is that of the hub, within the ceiling', async () => {
-    const file = directory.join('ceiling');
+  test('of a hub that lies about its token is that of the hub, within the profile of the hub', async () => {
+    const file = directory.join('touched');
     const sealed = seal(
       REQUEST,
       await timely('web2', { principal: 'default', args: { cmd: `touch ${file}; id -u` } }),
