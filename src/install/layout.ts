@@ -24,10 +24,10 @@ export const PATHS = {
   commandsUnit: '/etc/systemd/system/agent3-commands.service',
   commandsDropIns: '/etc/systemd/system/agent3-commands.service.d',
   commandsUserDropIn: '/etc/systemd/system/agent3-commands.service.d/10-user.conf',
-  commandsLimitsDropIn: '/etc/systemd/system/agent3-commands.service.d/20-ceiling.conf',
+  commandsLimitsDropIn: '/etc/systemd/system/agent3-commands.service.d/20-limits.conf',
   slice: '/etc/systemd/system/agent3.slice',
   sliceDropIns: '/etc/systemd/system/agent3.slice.d',
-  sliceLimitsDropIn: '/etc/systemd/system/agent3.slice.d/20-ceiling.conf',
+  sliceLimitsDropIn: '/etc/systemd/system/agent3.slice.d/20-limits.conf',
   watchdogService: '/etc/systemd/system/agent3-watchdog.service',
   watchdogTimer: '/etc/systemd/system/agent3-watchdog.timer',
   watchdogCron: '/etc/cron.d/agent3-watchdog',
@@ -81,6 +81,12 @@ export const PATHS = {
   sysusers: '/usr/lib/sysusers.d/agent3.conf',
   tmpfiles: '/usr/lib/tmpfiles.d/agent3.conf',
 } as const;
+
+/** Where the build at 8b18cd4 had files that have another name now, by that name. */
+export const FORMER_PATHS: Readonly<Record<string, string>> = {
+  [PATHS.commandsLimitsDropIn]: '/etc/systemd/system/agent3-commands.service.d/20-ceiling.conf',
+  [PATHS.sliceLimitsDropIn]: '/etc/systemd/system/agent3.slice.d/20-ceiling.conf',
+};
 
 /** The executable: installed by hand, or by a package. */
 export const BINARY = '/usr/local/bin/agent3';

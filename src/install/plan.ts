@@ -30,6 +30,7 @@ import {
   BINARY,
   CONSOLE_USER,
   DEFAULT_USER,
+  FORMER_PATHS,
   LOOK_COMMENT,
   LOOK_HOME,
   NOLOGIN,
@@ -202,14 +203,19 @@ export function refuseForeign(
   );
 }
 
-/** Writes the planned files. A file that the owner has changed stays, and its new version is saved separately. */
+/**
+ * Writes the planned files. A file that the owner has changed stays, under its present name, and its new version is saved
+ * separately.
+ */
 export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | undefined, changes: Changes): Written {
   const sums: Record<string, string> = {};
   const kept: string[] = [];
   for (const { path, content } of files) {
     const sum = sha256(content);
-    const written = manifest?.files[path];
-    const there = readText(changes.at(path));
+    const former = FORMER_PATHS[path] ?? path;
+    const place = manifest?.files[former] === undefined ? path : former;
+    const written = manifest?.files[place];
+    const there = readText(changes.at(place));
     const edited = written !== undefined && there !== undefined && sha256(there) !== written && there !== content;
     if (!edited) {
       changes.file(path, content, PUBLIC);
@@ -219,6 +225,7 @@ export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | u
     // The manifest keeps the last written version, so that the owner's change is detected next time too.
     sums[path] = written;
     kept.push(path);
+    if (place !== path) changes.file(path, there, PUBLIC);
     if (written !== sum) changes.file(`${PATHS.newFiles}/${basename(path)}`, content, PUBLIC);
   }
   return { sums, kept };

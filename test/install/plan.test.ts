@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'bun:test';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Changes } from '../../src/install/changes.ts';
+import { type Manifest, sha256 } from '../../src/install/installed.ts';
 import { limitsFor } from '../../src/install/machine.ts';
-import { fill, type PlanInput, plannedFiles } from '../../src/install/plan.ts';
+import { fill, type PlanInput, plannedFiles, writeFiles } from '../../src/install/plan.ts';
 import { MEMORY_OF_ONE_COMMAND } from '../../src/lib/limits.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const input: PlanInput = {
   user: 'agent3',
@@ -64,10 +69,10 @@ describe('the files of an installation', () => {
   });
 
   test('leave the agent memory and tasks when its commands have reached their limit', () => {
-    expect(contentOf({}, 'agent3.slice.d/20-ceiling.conf')).toContain(
+    expect(contentOf({}, 'agent3.slice.d/20-limits.conf')).toContain(
       'MemoryMax=768M\nMemorySwapMax=0\nTasksMax=1024\n',
     );
-    expect(contentOf({}, 'agent3-commands.service.d/20-ceiling.conf')).toContain('MemoryMax=640M\nTasksMax=960\n');
+    expect(contentOf({}, 'agent3-commands.service.d/20-limits.conf')).toContain('MemoryMax=640M\nTasksMax=960\n');
   });
 
   test('let the agent obey a console, unless that is left out', () => {
@@ -86,9 +91,36 @@ describe('the files of an installation', () => {
     expect(paths).toEqual([
       '/etc/systemd/system/agent3.service.d/10-user.conf',
       '/etc/systemd/system/agent3-commands.service.d/10-user.conf',
-      '/etc/systemd/system/agent3-commands.service.d/20-ceiling.conf',
-      '/etc/systemd/system/agent3.slice.d/20-ceiling.conf',
+      '/etc/systemd/system/agent3-commands.service.d/20-limits.conf',
+      '/etc/systemd/system/agent3.slice.d/20-limits.conf',
     ]);
+  });
+});
+
+describe('a file that had another name in the build before', () => {
+  const path = '/etc/systemd/system/agent3.slice.d/20-limits.conf';
+  const former = '/etc/systemd/system/agent3.slice.d/20-ceiling.conf';
+  const manifest: Manifest = {
+    version: '0.1.0',
+    files: { [former]: sha256('old\n') },
+    user: 'agent3',
+    watchdog: 'timer',
+    domain: null,
+    oldLogs: [],
+    packaged: false,
+  };
+
+  test.each([
+    ['is replaced', 'old\n', 'new\n', sha256('new\n'), []],
+    ['is kept where the owner has changed it', 'mine\n', 'mine\n', sha256('old\n'), [path]],
+  ] as const)('%s', (_, there, content, sum, kept) => {
+    using root = new TemporaryDirectory();
+    mkdirSync(root.join(dirname(former)), { recursive: true });
+    writeFileSync(root.join(former), there);
+    const changes = new Changes(root.path, false, () => {});
+    const written = writeFiles([{ path, content: 'new\n' }], manifest, changes);
+    expect(written).toEqual({ sums: { [path]: sum }, kept: [...kept] });
+    expect(readFileSync(root.join(path), 'utf8')).toBe(content);
   });
 });
 

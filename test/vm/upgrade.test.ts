@@ -12,6 +12,7 @@ import { bootVm, type Vm } from './harness/vm.ts';
 /** What an owner has set up with the earlier build; the secrets of its tokens are kept in /opt. */
 const SET_UP = `sed -i 's/^#AGENT3_MAX_RUNNING=.*/AGENT3_MAX_RUNNING=7/' /etc/agent3/agent3.env
 echo '# my own line' >> /etc/logrotate.d/agent3
+sed -i 's/^TasksMax=.*/TasksMax=700/' /etc/systemd/system/agent3.slice.d/20-ceiling.conf
 mkdir -p /etc/systemd/system/agent3.service.d
 printf '[Service]\\nNice=1\\n' > /etc/systemd/system/agent3.service.d/override.conf
 printf 'extends = "full"\\n[limits]\\nrunning = 3\\n' > /etc/agent3/profiles.d/mine.toml
@@ -86,6 +87,9 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
       const told = await vm.sh('/opt/new/ops/install', 300);
       expect(told).toContain(`Agent3 was upgraded from ${EARLIER_VERSION} to `);
       expect(told).toContain('kept as you changed it: /etc/logrotate.d/agent3');
+      expect(told).toContain('kept as you changed it: /etc/systemd/system/agent3.slice.d/20-limits.conf');
+      expect(await vm.sh('systemctl show -p TasksMax --value agent3.slice')).toBe('700\n');
+      expect(await vm.sh('ls /etc/systemd/system/agent3*.d')).not.toContain('20-ceiling.conf');
       expect(told).not.toMatch(/Token {5}\S{43}/);
       expect(await vm.sh(KEPT)).toBe(kept);
       // Which the earlier build had not.
