@@ -5,6 +5,8 @@ import { bootVm, type Vm } from './harness/vm.ts';
 
 /** Calls with a key that are answered before each cut, however long that takes. */
 const ANSWERED = 6;
+/** It took 240 s and more where two emulated machines and the other tests share two processors. */
+const LOAD_SECONDS = 600;
 
 /**
  * What clients do when the power fails: calls with a key, each leaves its trace on the disk; calls without; and new
@@ -17,9 +19,9 @@ keyed() { for n in $(seq 9999); do
   key=$1-$n; note $key /opt/sent
   call '{"op":"shell","args":{"cmd":"echo '$key' >> /var/lib/agent3/ran; sync -d /var/lib/agent3/ran; echo did '$key'","key":"'$key'"}}' | grep -q "did $key" && note $key /opt/answered
 done; }
-plain() { while :; do call '{"op":"shell","args":{"cmd":"true"}}' > /dev/null; done; }
-tokens() { for n in $(seq 9999); do agent3 token create t-$1-$n --profile full > /dev/null 2>&1 && note t-$1-$n /opt/tokens; done; }
-keyed $1-a & keyed $1-b & plain & plain & tokens $1 & wait`;
+plain() { while :; do call '{"op":"shell","args":{"cmd":"true"}}' > /dev/null; sleep 0.3; done; }
+tokens() { for n in $(seq 9999); do agent3 token create t-$1-$n --profile full > /dev/null 2>&1 && note t-$1-$n /opt/tokens; sleep 2; done; }
+keyed $1-a & keyed $1-b & plain & tokens $1 & wait`;
 
 /** Repeats every call that was sent with a key: prints what it was answered. */
 const REPEAT = `. /etc/agent3/agent3.env
@@ -50,10 +52,11 @@ describeVm('a machine that loses power in the middle of work', () => {
     async (cut) => {
       await vm.sh(`echo written ${cut} > /root/synced; sync /root/synced
 systemd-run --quiet --unit=load-${cut} bash /opt/load ${cut}`);
-      await vm.until(
-        `[ "$(grep -ac '^${cut}-' /opt/answered)" -ge ${ANSWERED} ] && grep -aq '^t-${cut}-' /opt/tokens`,
-        240,
-      );
+      const isLoaded = `[ "$(grep -ac '^${cut}-' /opt/answered)" -ge ${ANSWERED} ] && grep -aq '^t-${cut}-' /opt/tokens`;
+      await vm.until(isLoaded, LOAD_SECONDS).catch(async (cause) => {
+        const look = `uptime; systemctl status --no-pager load-${cut} agent3; tail /opt/sent /opt/answered /opt/tokens`;
+        throw new Error((await vm.run(look)).stdout, { cause });
+      });
       await vm.powerCut();
       await answersWithin(vm, 60);
 
@@ -92,7 +95,7 @@ systemd-run --quiet --unit=load-${cut} bash /opt/load ${cut}`);
         `cut ${cut}: ${answered.length} of ${sent.length} keys answered; ${verified.stdout.trim().split('\n').at(-2)}`,
       );
     },
-    600_000,
+    1_200_000,
   );
 
   test('comes up after a power cut with what had reached the disk, and no unit has failed', async () => {
