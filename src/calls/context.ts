@@ -239,9 +239,7 @@ function isUnexplained(error: unknown): error is AccessLapsed {
 }
 
 function consequenceOf(operation: string, hasBegun: boolean): string {
-  return hasBegun
-    ? ` by now, while ${operation} was under way: what that had begun was not taken back`
-    : ', so nothing was done';
+  return hasBegun ? `: what ${operation} had begun was not undone` : ', so nothing was done';
 }
 
 /** Returns an answer whose message names the advised operations that the token may not use. */

@@ -96,7 +96,7 @@ const HINT_CHARS = 850;
 const same = (text: string): string => text;
 
 function withheld({ id }: Session): string {
-  return ` by now, so the answer is withheld: its command was started, and was not stopped by that (session ${id})`;
+  return `, so the answer is withheld: its command was started and was not stopped (session ${id})`;
 }
 
 /** Returns a text for the answer, without secrets. The text around a cut is masked together with what was cut out. */

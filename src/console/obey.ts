@@ -199,7 +199,7 @@ async function carryOut(
       const freeze = actions.lastFreeze();
       if (freeze === undefined || freeze.until !== undefined) return 'the server is not frozen';
       if ((freeze.again ?? 0) > order.at) return 'somebody has frozen the server again since it was signed';
-      if (freeze.since !== order.since) return 'the freeze that it ends is over, and there is another one';
+      if (freeze.since !== order.since) return 'the freeze that it would end is over, and another one has begun';
       actions.thaw(signature, describeSigner(signature));
       return undefined;
     }

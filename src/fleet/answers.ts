@@ -19,7 +19,7 @@ export function answerOf({ name, tag }: FleetServer, { status, headers, body }: 
     const answer = { server: name, ...Object.fromEntries(others) };
     if (JSON.stringify(answer).length < maxChars) return answer;
     throw new OutcomeUnknown(
-      `The call ran on ${name}, whose answer is longer than it may be. Look with list_sessions and this server.`,
+      `The call ran on ${name}, but its answer is too long to pass on. list_sessions with server shows what ran there.`,
     );
   }
   throw refusalOf(name, { status, headers, body: fields }, tag);
@@ -33,7 +33,10 @@ export function refusalOf(
 ): ServerRefusal {
   const { error, message }: { error?: unknown; message?: unknown } = body ?? {};
   const isRefusal = status >= 400 && status <= 599 && typeof error === 'string';
-  if (!isRefusal) throw new OutcomeUnknown(`The call ran on ${name}, whose answer has an unknown format.`);
+  if (!isRefusal)
+    throw new OutcomeUnknown(
+      `The call ran on ${name}, but its answer has an unknown format. list_sessions with server shows what ran there.`,
+    );
   const cut = typeof message === 'string' ? message.slice(0, MAX_MESSAGE_CHARS) : '';
   const kept = Object.entries(headers).filter(
     ([header, value]) => HEADERS.includes(header) && /^[\w-]{1,40}$/.test(value),

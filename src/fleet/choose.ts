@@ -27,14 +27,16 @@ const MOST_GIVEN = 2000;
  */
 export function chooseServers<S extends Named>(all: readonly S[], { servers, select, except = [] }: Choice): S[] {
   if ((servers === undefined) === (select === undefined))
-    throw new InvalidArguments(`run_on takes servers or select, one of the two. ${NOTHING}`);
+    throw new InvalidArguments(`run_on needs either servers or select. ${NOTHING}`);
   const named = new Set(servers === undefined ? [] : namesIn(all, servers));
   const fits = select === undefined ? (server: S) => named.has(server.name) : labelTest(select);
   const without = new Set(namesIn(all, except));
   const chosen = all.filter((server) => fits(server) && !without.has(server.name));
   if (chosen.length > 0) return chosen;
-  const what = select === undefined ? 'servers without except' : `select ${preview(select)}`;
-  throw new InvalidArguments(`${what} leaves no server. ${NOTHING} list_servers shows names and labels.`);
+  const what = select === undefined ? 'servers' : `select ${preview(select)}`;
+  throw new InvalidArguments(
+    `${what}${except.length > 0 ? ' without except' : ''} chooses no server. ${NOTHING} list_servers shows names and labels.`,
+  );
 }
 
 const NOTHING = 'Nothing was run.';
@@ -46,12 +48,14 @@ function namesIn(all: readonly Named[], given: readonly string[]): string[] {
   for (const pattern of given) {
     names.push(...expandNames(pattern));
     if (names.length > MOST_GIVEN)
-      throw new InvalidArguments(`A call names at most ${MOST_GIVEN} servers. ${NOTHING} select goes by labels.`);
+      throw new InvalidArguments(
+        `A call may name at most ${MOST_GIVEN} servers. ${NOTHING} Use select, which goes by labels.`,
+      );
   }
   const unknown = names.filter((name) => !known.has(name));
   if (unknown.length === 0) return names;
   const shown = foldNames(unknown).slice(0, MOST_NAMED).join(', ');
-  throw new InvalidArguments(`There is no server ${shown}. ${NOTHING} list_servers shows those that there are.`);
+  throw new InvalidArguments(`There is no server ${shown}. ${NOTHING} list_servers shows all names.`);
 }
 
 /** `role=web,env=prod`: a server fits that has all of them. */
@@ -59,7 +63,7 @@ function labelTest(select: string): (server: Named) => boolean {
   const wanted = select.split(',').map((part) => {
     const [, name, value] = /^\s*([\w.-]+)=([\w.-]*)\s*$/.exec(part) ?? [];
     if (name === undefined || value === undefined)
-      throw new InvalidArguments(`select is name=value, joined by commas, not ${preview(select)}. ${NOTHING}`);
+      throw new InvalidArguments(`select must be name=value, joined by commas, not ${preview(select)}. ${NOTHING}`);
     return [name, value] as const;
   });
   return ({ labels }) => wanted.every(([name, value]) => labels[name] === value);
@@ -81,7 +85,7 @@ export function planBatches(count: number, batches: readonly (number | string)[]
   }
   if (left === 0) return sizes;
   throw new InvalidArguments(
-    `batches reach ${count - left} of ${count} servers: end with "100%", which is all that are left. ${NOTHING}`,
+    `batches cover only ${count - left} of ${count} servers. End with "100%", which means all that remain. ${NOTHING}`,
   );
 }
 
@@ -90,6 +94,8 @@ function sizeOf(batch: number | string, count: number): number {
   const value = Number(number);
   const isRight = percent === undefined ? value >= 1 : value >= 1 && value <= 100;
   if (number === undefined || !isRight)
-    throw new InvalidArguments(`A batch is a number of servers, or "1%" to "100%", not ${preview(batch)}. ${NOTHING}`);
+    throw new InvalidArguments(
+      `A batch must be a number of servers, or "1%" to "100%", not ${preview(batch)}. ${NOTHING}`,
+    );
   return percent === undefined ? value : Math.ceil((count * value) / 100);
 }

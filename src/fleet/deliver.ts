@@ -21,10 +21,10 @@ export async function deliver(
 /** Returns why no server received a request. */
 export function describeAbsence(link: HubLink, server: KnownServer): string {
   if (!link.isConnected)
-    return `the hub has no connection to NATS since ${isoOf(link.disconnectedAt)}, so it reaches no server. Tell the owner of the hub: systemctl status agent3-nats`;
+    return `the hub has had no connection to NATS since ${isoOf(link.disconnectedAt)}, so no server can be reached. Tell the owner of the hub: systemctl status agent3-nats`;
   const { name, lastSeenAt } = server.describe(performance.now(), true);
   const seen = lastSeenAt === undefined ? 'since the hub was started' : `since ${isoOf(lastSeenAt)}`;
-  return `${name} is not connected, and was not seen ${seen}. What runs there continues`;
+  return `${name} is not connected, and has not been seen ${seen}. What runs there continues`;
 }
 
 export const isoOf = (time: number): string => new Date(time).toISOString();

@@ -100,9 +100,9 @@ export function open<T extends TSchema>({ name, check }: Kind<T>, message: Uint8
   if (message.length > MAX_MESSAGE_BYTES) throw new EnvelopeFault('it is too long');
   const json = message.subarray(SIGNATURE_BYTES);
   if (!by.isSigned(signedText(name, json), message.subarray(0, SIGNATURE_BYTES)))
-    throw new EnvelopeFault(`its signature is not one of ${by.publicKey.slice(0, 10)}`);
+    throw new EnvelopeFault(`its signature is not that of ${by.publicKey.slice(0, 10)}`);
   const value = parsed(json);
-  if (!check(value)) throw new EnvelopeFault('its format is not that of its kind');
+  if (!check(value)) throw new EnvelopeFault('its format is wrong');
   return value;
 }
 

@@ -100,7 +100,7 @@ export class HubLink implements Disposable {
           this.#disconnectedAt = Date.now();
           logger.warn({ url }, 'the connection to NATS is lost: no server can be reached');
         },
-        failed: (error) => logger.warn({ err: error, url }, 'NATS cannot be reached: it is tried again'),
+        failed: (error) => logger.warn({ err: error, url }, 'NATS cannot be reached; the hub tries again'),
       },
     );
   }
@@ -141,9 +141,9 @@ export class HubLink implements Disposable {
     this.#pending.set(id, pending);
     ends.defer(() => this.#pending.delete(id));
     const begun = setTimeout(() => {
-      if (!pending.hasBegun) settle({ lost: 'it has not said within 2 s that it has begun' });
+      if (!pending.hasBegun) settle({ lost: 'it did not confirm the start within 2 s' });
     }, AHEAD_MS);
-    const late = setTimeout(() => settle({ lost: 'its answer has not come in time' }), call.deadline.leftMs);
+    const late = setTimeout(() => settle({ lost: 'its answer did not come in time' }), call.deadline.leftMs);
     for (const timer of [begun, late]) ends.defer(() => clearTimeout(timer));
     const cancel = (): void => {
       const at = server.instanceAt(performance.now(), AHEAD_MS);
@@ -197,7 +197,7 @@ export class HubLink implements Disposable {
     } catch (error) {
       if (!(error instanceof EnvelopeFault)) throw error;
       const { name } = server.record;
-      this.deps.logger.warn({ server: name, fault: error.message }, 'a message of a server counts for nothing');
+      this.deps.logger.warn({ server: name, fault: error.message }, 'a message of a server was ignored');
       return undefined;
     }
   }
@@ -230,11 +230,11 @@ export class HubLink implements Disposable {
       const sealed = seal(REQUEST, request, this.deps.key);
       if (sealed.length <= MAX_MESSAGE_BYTES) return sealed;
       return new InvalidArguments(
-        `Nothing was run: written for ${request.name}, the call has ${sealed.length} bytes, of ${MAX_MESSAGE_BYTES} at most.`,
+        `Nothing was run: the call to ${request.name} has ${sealed.length} bytes, and may have at most ${MAX_MESSAGE_BYTES}. Send less in one call.`,
       );
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      return new InvalidArguments('Nothing was run: objects and lists of the call are nested too deep.');
+      return new InvalidArguments('Nothing was run: the arguments are nested too deeply.');
     }
   }
 

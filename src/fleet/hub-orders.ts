@@ -46,7 +46,7 @@ export class HubOrders {
 
   /** Obeys an order that the agent may obey. Returns why it is refused. */
   async #obey(file: OrderFile, membership: Membership): Promise<string | undefined> {
-    if (!isShared(file)) return "a server obeys this at its own console alone, not at its hub's";
+    if (!isShared(file)) return "a server obeys this only from its own console, not from its hub's";
     const own = this.deps.isService ? undefined : process.geteuid?.();
     try {
       return await carryOut(this.#deps, file, {
@@ -66,7 +66,7 @@ const FOR_ALL: readonly string[] = ['keys', 'approve-plan', 'deny-plan'] satisfi
 /** Returns why an order of the hub is not for this server. Undefined where it is. */
 function addresseeFault({ kind, server }: Order, { key }: Membership): string | undefined {
   if (server === undefined && FOR_ALL.includes(kind)) return undefined;
-  if (server === undefined) return 'it names no server: over the fleet, an order counts on the server in it alone';
+  if (server === undefined) return 'it names no server, as an order through a hub must';
   return server === key ? undefined : 'it is for another server';
 }
 

@@ -67,7 +67,7 @@ function readMessage({ hubFile, own }: HubRootDeps, id: string, message: Uint8Ar
     if (server !== membership.key) return 'it is for another server';
     if (op !== 'order' || !Value.Check(orderFileSchema, args)) return 'it is not an order';
     const file = args as OrderFile;
-    return file.order.id === id ? { file, membership } : 'it is another order than its file says';
+    return file.order.id === id ? { file, membership } : 'its id is not that of its file';
   } catch (error) {
     return describe(error);
   }
@@ -79,9 +79,9 @@ async function obey(deps: HubRootDeps, { file, membership }: FromHub): Promise<s
   try {
     if (order.kind === 'keys') return await changeKeys(deps, membership, { ...file, order });
     if (order.server !== membership.key) return 'it is for another server';
-    if (order.kind !== 'freeze' && order.kind !== 'thaw') return 'root of a server does not do this for its hub';
+    if (order.kind !== 'freeze' && order.kind !== 'thaw') return 'root of a server does not obey this order of its hub';
     const ordered = new Ordered(deps, membership);
-    if (order.at <= ordered.at) return 'an order of the hub that is as new was obeyed before: try it again';
+    if (order.at <= ordered.at) return 'an order of the hub of the same time or later was already obeyed: try it again';
     const fault =
       order.kind === 'freeze'
         ? await freeze(deps, { ...file, order }, membership)
@@ -110,7 +110,7 @@ async function thaw(deps: HubRootDeps, file: File<ThawOrder>): Promise<string | 
   if (fault !== undefined) return fault;
   const last = actions.lastFreeze();
   if (last === undefined || last.until !== undefined) return 'the server is not frozen';
-  if (last.since !== order.since) return 'the freeze that it ends is over, and there is another one';
+  if (last.since !== order.since) return 'the freeze that it would end is over, and another one has begun';
   if (last.again !== order.again) return 'somebody has frozen the server again since it was signed';
   actions.thaw(signature, describeSigner(signature));
   return undefined;
@@ -128,8 +128,7 @@ async function changeKeys(
   if (pinned === undefined) return NOBODY_PINNED;
   if (order.count !== pinned.count + 1)
     return `it is change number ${order.count} of the passkeys, and this server has number ${pinned.count}`;
-  if (order.previous !== (await listDigest(pinned)))
-    return 'it changes another list of passkeys than the one pinned here';
+  if (order.previous !== (await listDigest(pinned))) return 'it changes another list than the one pinned here';
   const fault = await listFault(order);
   if (fault !== undefined) return fault;
   writeHubPasskeys(deps.hubFile, order, await signatureHere(deps, file));

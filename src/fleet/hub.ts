@@ -133,7 +133,7 @@ export class Hub implements FleetDoor, Disposable {
     const reach = reachOf(call.profile);
     if (reach === undefined)
       throw new OperationNotAllowed(
-        `Nothing was done: the profile ${call.profile.name} of this token has rules, limits or directories of the hub, which mean nothing on ${name}. A token for servers has full or readonly, or a profile that adds operations alone.`,
+        `Nothing was done: the profile ${call.profile.name} of this token has rules, limits or directories of the hub, which mean nothing on ${name}. For servers, a token needs full, readonly, or one of these with only operations added.`,
       );
     const known = this.#callable(name, key);
     this.#ended.used(call.principal, key);
@@ -193,7 +193,7 @@ export class Hub implements FleetDoor, Disposable {
     const outcome = await deliver(this.#link, known, fields, waiting);
     if (outcome === 'nobody') throw new ServerUnreachable(`Nothing was run: ${describeAbsence(this.#link, known)}.`);
     if (outcome === 'late')
-      throw new ServerUnreachable(`Nothing was run: calls come to ${name} too late. Repeat the call.`);
+      throw new ServerUnreachable(`Nothing was run: the call reached ${name} too late. Repeat it.`);
     if ('lost' in outcome) throw unknownOutcome(name, outcome.lost, fields.request);
     return outcome.reply;
   }
@@ -260,12 +260,12 @@ export class Hub implements FleetDoor, Disposable {
     if (!server.isConnected(performance.now())) return;
     this.#courier
       .look(server)
-      .catch((error: unknown) => this.deps.logger.warn({ err: error }, 'a server could not be brought its passkeys'));
+      .catch((error: unknown) => this.deps.logger.warn({ err: error }, 'the passkeys could not be sent to a server'));
   }
 
   #ignore(server: KnownServer, deafMs: number): void {
     const { name } = server.record;
-    this.deps.logger.warn({ server: name }, 'a server sends too much: nothing of it is heard for a minute');
+    this.deps.logger.warn({ server: name }, 'a server sends too much: its messages are ignored for a minute');
     this.#listening.get(server)?.();
     const timer = setTimeout(() => {
       this.#listening.delete(server);

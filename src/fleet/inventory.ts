@@ -63,7 +63,7 @@ export function inventoryFault({ hub, servers }: Inventory): string | undefined 
     const parsed = parsePublicKey(text);
     if (parsed === undefined) return `the key of ${name} is not a public key`;
     if (names.has(name)) return `two servers have the name ${name}`;
-    if (tags.has(tagOf(parsed))) return `the key of ${name} cannot be told from that of another server`;
+    if (tags.has(tagOf(parsed))) return `the key of ${name} begins like that of another server`;
     names.add(name);
     tags.add(tagOf(parsed));
   }

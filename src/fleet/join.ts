@@ -196,7 +196,7 @@ async function connected(url: string, secret: InviteSecret): Promise<NatsConnect
   } catch (error) {
     throw new JoinFault(
       isRefused(error)
-        ? 'the code is wrong, was used, or is over after ten minutes. For a new one, on the hub: sudo agent3 fleet invite NAME'
+        ? 'the code is wrong, was already used, or has expired after ten minutes. For a new one, on the hub: sudo agent3 fleet invite NAME'
         : `${url} cannot be reached: ${textOf(error)}. Its port has to be open to this server`,
     );
   }
@@ -210,7 +210,9 @@ async function connectedAsServer(address: NatsAddress): Promise<NatsConnection> 
       return await connectOnce(address);
     } catch (error) {
       if (!isRefused(error) || performance.now() > giveUp)
-        throw new JoinFault(`the hub has taken this server, which cannot connect to ${address.url}: ${textOf(error)}`);
+        throw new JoinFault(
+          `the hub has accepted this server, but the server cannot connect to ${address.url}: ${textOf(error)}`,
+        );
       await delay(AGAIN_MS);
     }
   }

@@ -101,7 +101,7 @@ export class KeysCourier implements Disposable {
     try {
       return readKeyChain(this.deps.directory);
     } catch (error) {
-      this.deps.logger.warn({ err: error }, 'servers are brought no change of the passkeys');
+      this.deps.logger.warn({ err: error }, 'changes of the passkeys cannot be sent to servers');
       return undefined;
     }
   }
@@ -113,10 +113,10 @@ export class KeysCourier implements Disposable {
       const { state, why } = await send(server, link);
       const { count } = link.order;
       if (state === 'done') {
-        logger.info({ server: name, count }, 'a server has taken a change of the passkeys');
+        logger.info({ server: name, count }, 'a server has accepted a change of the passkeys');
         continue;
       }
-      logger.warn({ server: name, count, state, why }, 'a server has not taken a change of the passkeys');
+      logger.warn({ server: name, count, state, why }, 'a server has not accepted a change of the passkeys');
       return;
     }
   }

@@ -14,13 +14,13 @@ const serverSchema = Type.Object({
   name: Type.String(),
   labels: Type.Optional(Type.Record(Type.String(), Type.String())),
   state: Type.String({ description: 'connected or unreachable.' }),
-  last_seen: Type.Optional(Type.String({ description: 'Of one that is unreachable: ISO 8601, UTC.' })),
+  last_seen: Type.Optional(Type.String({ description: 'If it is unreachable: ISO 8601, UTC.' })),
   frozen: Type.Optional(Type.Boolean({ description: 'Its owner has frozen it.' })),
   os: Type.Optional(Type.String()),
   version: Type.Optional(Type.String({ description: 'Of Agent3.' })),
   load: Type.Optional(Type.Array(Type.Number())),
   may: Type.Optional(
-    Type.String({ description: 'Profile of the server that holds for this token: read-only, or nothing.' }),
+    Type.String({ description: 'What this token may do there, as a profile of that server, or nothing.' }),
   ),
   key: Type.Optional(Type.String({ description: 'Fingerprint of its key.' })),
 });
@@ -41,7 +41,7 @@ export function listServersOperation({ deps, door }: FleetDeps): Operation {
       }),
     }),
     result: Type.Object({
-      hub: Type.String({ description: 'Name of the hub itself, for server.' }),
+      hub: Type.String({ description: 'Name of the hub itself, as server.' }),
       servers: Type.Array(serverSchema),
       next_offset: Type.Optional(Type.Integer()),
       message: Type.Optional(Type.String()),

@@ -134,8 +134,8 @@ export class Member implements Disposable {
 
   #notConnected(error: unknown): void {
     const why = isRefused(error)
-      ? 'the hub does not know this server any more, and cannot call it: agent3 leave ends the attempts'
-      : 'the hub cannot be reached: it is tried again and again';
+      ? 'the hub does not know this server any more, and cannot call it. To stop trying: sudo agent3 leave'
+      : 'the hub cannot be reached; the server tries again';
     const { hub, name } = this.membership;
     this.#tell({ hub, server: name, fault: error instanceof Error ? error.message : String(error) }, why);
   }
@@ -173,7 +173,7 @@ export class Member implements Disposable {
       return open(REQUEST, data, this.#hub);
     } catch (error) {
       if (!(error instanceof EnvelopeFault)) throw error;
-      this.#tell({ fault: error.message }, 'a message that is not from the hub was not read');
+      this.#tell({ fault: error.message }, 'a message that is not from the hub was ignored');
       return undefined;
     }
   }

@@ -38,6 +38,6 @@ export function expandNames(pattern: string): string[] {
 
 function notANames(pattern: string): InvalidArguments {
   return new InvalidArguments(
-    `A name of servers is web1, or web[1-3,7] for at most ${MOST}, not ${preview(pattern)}. Nothing was run.`,
+    `servers takes names such as web1, or web[1-3,7] for at most ${MOST}, not ${preview(pattern)}. Nothing was run.`,
   );
 }

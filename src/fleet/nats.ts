@@ -167,7 +167,9 @@ function roomFault({ info }: NatsConnection): Error | undefined {
   if (info === undefined) return undefined;
   const bytes = info.max_payload ?? 0;
   if (bytes >= MAX_MESSAGE_BYTES) return undefined;
-  return new Error(`NATS takes messages of ${bytes} bytes at most, and the fleet needs ${MAX_MESSAGE_BYTES}`);
+  return new Error(
+    `NATS accepts messages of at most ${bytes} bytes, and the fleet needs max_payload: ${MAX_MESSAGE_BYTES}`,
+  );
 }
 
 /** Whether NATS has refused the key: it is not invited, or was removed. */

@@ -42,7 +42,7 @@ export function isForServers(operation: string): boolean {
 export function requireOwnSession(session: string): void {
   if (parseFleetId(session).tag === undefined) return;
   throw new InvalidArguments(
-    `The stream has sessions of the hub alone. Follow this one with read_session {"session":"${session}","wait":40,"until":"output"}, and offset from next_offset.`,
+    `The stream has only sessions of the hub. Follow this one with read_session {"session":"${session}","wait":40,"until":"output"}, then with offset from next_offset.`,
   );
 }
 
@@ -92,7 +92,7 @@ function withRoute({ deps, door }: FleetDeps, operation: Operation, args: TObjec
       const through: Call = { ...call, request, via: { server: `${server.name}@${server.tag}`, request } };
       return underPolicy(deps, subject, given, through, async (context) => {
         const answer = await door.callServer(server, name, given, context);
-        revalidate(context, ` by now, so the answer of ${server.name} is withheld. What was begun there continues`);
+        revalidate(context, `, so the answer of ${server.name} is withheld. What was begun there continues`);
         return answer;
       });
     },
@@ -111,10 +111,7 @@ function byServer(
   isLean: boolean,
 ): Route {
   if (named === undefined || named === null) {
-    if (isLean)
-      throw new InvalidArguments(
-        `server is required: ${namesOf(door)}. ${operation} was not done: a server is never guessed.`,
-      );
+    if (isLean) throw new InvalidArguments(`server is required, one of ${namesOf(door)}. ${operation} was not done.`);
     return { server: 'here', args, isNamed: false };
   }
   if (named === door.hubName) return { server: 'here', args, isNamed: true };
@@ -130,7 +127,7 @@ function onHubAlone(
   const route = byServer(door, operation, args, isLean);
   if (route.server === 'here') return route;
   throw new InvalidArguments(
-    `${operation} makes links to the hub alone, and ${route.server.name} has no address that clients reach. Use write_file and read_file, or from a shell agent3 cp --server ${route.server.name}; or let the server fetch the data itself.`,
+    `${operation} makes links only to the hub: clients cannot reach ${route.server.name}. Use write_file and read_file, or from a shell agent3 cp --server ${route.server.name}; or let the server fetch the data itself.`,
   );
 }
 
@@ -141,11 +138,11 @@ function bySession(door: FleetDoor, _operation: string, args: Readonly<Record<st
     return typeof value === 'string' ? [{ field, ...parseFleetId(value) }] : [];
   });
   const [tag, ...more] = new Set(named.map((one) => one.tag));
-  if (more.length > 0) throw new InvalidArguments('session and context are of two servers. Nothing was done.');
+  if (more.length > 0) throw new InvalidArguments('session and context belong to different servers. Nothing was done.');
   if (tag === undefined) return { server: 'here', args, isNamed: false };
   const server = door.servers().find((one) => one.tag === tag);
   if (server === undefined)
-    throw new SessionNotFound(`There is no server whose ids end in @${tag}: list_servers shows those that there are.`);
+    throw new SessionNotFound(`No server has ids that end in @${tag}. list_servers shows the servers.`);
   const ids = Object.fromEntries(named.map(({ field, id }) => [field, id]));
   return { server, args: { ...args, ...ids }, isNamed: true };
 }

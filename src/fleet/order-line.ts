@@ -65,7 +65,10 @@ class OpenLine implements Disposable {
     const server = this.#servers.get(key);
     if (server === undefined) return NO_SERVER;
     if (!(await this.#connected()))
-      return { state: 'refused', why: 'nothing was done: NATS cannot be reached: systemctl status agent3-nats' };
+      return {
+        state: 'refused',
+        why: 'nothing was done: NATS cannot be reached. To see why: systemctl status agent3-nats',
+      };
     this.#listen(server);
     return sendOrder(this.#link, server, file);
   }

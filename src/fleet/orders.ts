@@ -18,7 +18,7 @@ export interface OrderOutcome {
 
 export const NO_SERVER: OrderOutcome = {
   state: 'refused',
-  why: 'no server of the fleet has its key any more: nothing was done',
+  why: 'nothing was done: no server of the fleet has its key any more',
 };
 
 /** Shorter than the ten seconds of the console. */
@@ -46,7 +46,8 @@ async function send(link: HubLink, server: KnownServer, file: unknown): Promise<
   try {
     const outcome = await deliver(link, server, fields, { deadline: Deadline.after(ORDER_SECONDS) });
     if (outcome === 'nobody') return { state: 'refused', why: `nothing was done: ${describeAbsence(link, server)}` };
-    if (outcome === 'late') return { state: 'refused', why: `nothing was done: orders come to ${name} too late` };
+    if (outcome === 'late')
+      return { state: 'refused', why: `nothing was done: the order reached ${name} too late. Try it again` };
     if ('lost' in outcome) return { state: 'unknown', why: describeLost(link, server, outcome.lost) };
     return outcomeOf(outcome.reply);
   } catch (error) {

@@ -36,13 +36,14 @@ export class PlanDesk {
       );
     const given = argsOf(args);
     const other = Object.keys(given).find((one) => !ARGUMENTS.includes(one));
-    if (other !== undefined) throw new Conflict(`Nothing was run: a plan takes no ${visibleLine(other).slice(0, 40)}.`);
+    if (other !== undefined)
+      throw new Conflict(`Nothing was run: a plan does not allow ${visibleLine(other).slice(0, 40)}.`);
     const signed = signedPlanOf({ hub, run, principal, salt, args: given, servers });
     const digest = planDigest(signed);
-    if (this.#asked.has(digest)) throw new Conflict('Nothing was run: this plan was asked about here before.');
+    if (this.#asked.has(digest)) throw new Conflict('Nothing was run: this server was asked about this plan before.');
     if (this.#asked.size >= MOST_ASKED)
       throw new Conflict(
-        `Nothing was run: more than ${MOST_ASKED} plans were asked about since this agent was started.`,
+        `Nothing was run: this server was asked about more than ${MOST_ASKED} plans since its agent was started.`,
       );
     this.#asked.add(digest);
     return signed;

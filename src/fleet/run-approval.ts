@@ -120,7 +120,7 @@ export class RunApproval {
 
   async #sent(server: FleetServer, decision: PlanDecision): Promise<string | undefined> {
     const { name } = server;
-    const { state, why = 'it is not known whether it has taken it' } = await this.send(server, decision.file);
+    const { state, why = 'it is unknown whether the server has taken it' } = await this.send(server, decision.file);
     if (this.#decision !== decision) return why;
     if (state === 'done') {
       // It gets the decision only once.

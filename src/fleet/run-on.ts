@@ -28,10 +28,10 @@ const pattern = Type.String({ maxLength: 200 });
 const groupSchema = Type.Object({
   servers: names,
   exit_code: Type.Union([Type.Integer(), Type.Null()]),
-  status: Type.Optional(Type.String({ description: 'How it ended, where not by itself: timeout, killed, denied …' })),
+  status: Type.Optional(Type.String({ description: 'How it ended, if not by itself: timeout, killed, denied …' })),
   stdout: Type.Optional(Type.String()),
   stderr: Type.Optional(Type.String()),
-  diff: Type.Optional(Type.String({ description: 'In place of stdout: how it differs from the first group.' })),
+  diff: Type.Optional(Type.String({ description: 'Instead of stdout: how it differs from the first group.' })),
   sessions: Type.Optional(
     Type.Record(Type.String(), Type.String(), { description: 'By server: sessions that hold more of the output.' }),
   ),
@@ -47,7 +47,7 @@ const result = Type.Object({
   groups: Type.Array(groupSchema, { description: 'Servers with the same answer, the largest group first.' }),
   running: Type.Optional(names),
   waiting: Type.Optional(Type.Array(Type.String(), { description: 'A person has to approve it on these.' })),
-  plan: Type.Optional(Type.Boolean({ description: 'One approval at the console of the hub is for all of the run.' })),
+  plan: Type.Optional(Type.Boolean({ description: 'One approval at the console of the hub is for the whole run.' })),
   unreachable: Type.Optional(Type.Array(Type.String(), { description: 'Nothing was run on these.' })),
   failed: Type.Optional(
     Type.Array(Type.Object({ servers: names, error: Type.String(), message: Type.String() }), {
@@ -67,7 +67,7 @@ const args = Type.Object({
   select: Type.Optional(
     Type.String({
       maxLength: 1000,
-      description: 'In place of servers: labels, role=web,env=prod. failed:RUN are the failures of a run.',
+      description: 'Instead of servers: labels, role=web,env=prod. failed:RUN is where a run failed.',
     }),
   ),
   except: Type.Array(pattern, { default: [], maxItems: MOST_SERVERS, description: 'Names to leave out.' }),
@@ -85,7 +85,7 @@ const args = Type.Object({
   max_failures: Type.Integer({
     minimum: 0,
     default: 0,
-    description: 'With more of them, the next batch is not begun. Unreachable is a failure.',
+    description: 'With more, no further batch begins. Unreachable is a failure.',
   }),
   cwd: Type.Optional(Type.String({ pattern: '^/', description: 'Absolute.' })),
   stdin: Type.Optional(Type.String()),
@@ -101,7 +101,7 @@ const args = Type.Object({
     minimum: MIN_OUTPUT_BYTES,
     maximum: 65_536,
     default: OUTPUT_BYTES,
-    description: 'Bytes of each server.',
+    description: 'Bytes from each server.',
   }),
 });
 type RunOnArguments = Static<typeof args>;
@@ -117,7 +117,7 @@ function runOnOperation(fleet: FleetDeps): Operation {
     name: 'run_on',
     summary: 'Run a command on many servers',
     description:
-      'Runs one shell command on several servers. Equal answers come once: groups. What is not done in time continues; read_run follows it. Try a change on one server first: batches.',
+      'Runs one shell command on several servers. Equal answers come once, in groups. What is not done in time continues; read_run follows it. Try a change on one server first, with batches.',
     args,
     // Importers of documents take no unions.
     documented: {
@@ -157,7 +157,7 @@ function readRunOperation({ deps, runs }: FleetDeps): Operation {
   return defineOperation(deps, {
     name: 'read_run',
     summary: 'Follow a command on many servers',
-    description: 'Answers what run_on has come to. With server, the output of that one as it is.',
+    description: 'Shows the state of a run_on. With server, the output of that one in full.',
     args: Type.Object({
       run: Type.String({ description: 'Id from run_on.' }),
       server: Type.Optional(Type.String({ description: 'One server of the run.' })),
@@ -181,7 +181,7 @@ function readRunOperation({ deps, runs }: FleetDeps): Operation {
 }
 
 const withheld = ({ id }: Run): string =>
-  ` by now, so the answer is withheld: what was begun continues, on no more servers (run ${id})`;
+  `, so the answer is withheld: what was begun continues, on no more servers (run ${id})`;
 
 const FAILED = 'failed:';
 
@@ -196,7 +196,9 @@ function serversOf(
     ? chooseServers(all, { servers: failuresOf(runs.get(select.slice(FAILED.length), principal)), except })
     : chooseServers(all, { servers, select, except });
   if (chosen.length <= MOST_SERVERS) return chosen;
-  throw new InvalidArguments(`These are ${chosen.length} servers; a run has at most ${MOST_SERVERS}. Nothing was run.`);
+  throw new InvalidArguments(
+    `These are ${chosen.length} servers, and a run may have at most ${MOST_SERVERS}. Nothing was run.`,
+  );
 }
 
 function failuresOf(run: Run): string[] {
@@ -251,7 +253,7 @@ function refusalsOf(all: readonly (readonly [string, Progress])[]): NonNullable<
 function adviceOf(run: Run): string | undefined {
   if (!run.finished.fired)
     return `It continues.${describeAsking(run)} Follow it with read_run {"run":"${run.id}","wait":40}.`;
-  if (run.approval?.denied.fired === true) return 'A person has denied it: no more of it is begun.';
+  if (run.approval?.denied.fired === true) return 'A person has denied it: nothing more is started.';
   if (run.stoppedBefore === undefined) return undefined;
   return `Batch ${run.stoppedBefore} was not begun: ${run.failures.length} failed, and max_failures is ${run.plan.maxFailures}.`;
 }
@@ -261,5 +263,5 @@ function describeAsking({ approval }: Run): string {
   if (approval === undefined || approval.waiting.length === 0) return '';
   return approval.decided === 'approve'
     ? ' A person has approved it.'
-    : ' A person approves or denies all of it as one at the console of the hub, or each part at its server.';
+    : ' A person approves or denies the whole run at the console of the hub, or each part at its server.';
 }

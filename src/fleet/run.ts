@@ -201,7 +201,7 @@ export class Run {
       else this.#approval?.over(server);
       this.#lookWhoWaits();
       const from = performance.now();
-      if (from > end) throw new OutcomeUnknown(`It is not followed any more: read_session ${session} shows how it is.`);
+      if (from > end) throw new OutcomeUnknown(`It is not followed any more: read_session ${session} shows its state.`);
       answer = await this.#next(server, session, answer);
       const isSoon = performance.now() - from < (FOLLOW_SECONDS * 1000) / 2;
       if (isSoon && isOpen(answer)) await Bun.sleep(pauseMs);
@@ -242,7 +242,7 @@ function hasFailed(progress: Progress): boolean {
 /** What is no refusal is a fault of the hub; its record has it. */
 function failureOf(error: unknown): Progress {
   if (!(error instanceof AgentError))
-    return { kind: 'failed', error: 'Internal error', message: 'A fault of the hub.' };
+    return { kind: 'failed', error: 'Internal error', message: 'The hub failed on this call; see its log.' };
   const message = error.hint ?? '';
   if (error instanceof ServerUnreachable) return { kind: 'unreachable', message };
   return { kind: 'failed', error: error.error, message };

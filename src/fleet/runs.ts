@@ -34,7 +34,7 @@ export class Runs {
     if (open.length >= MOST_OPEN)
       throw new TooManyRequests(
         RETRY_SECONDS,
-        `${open.length} runs of this token are not over: ${open.map((one) => one.run.id).join(', ')}. Nothing was run. Follow one with read_run.`,
+        `This token already has ${open.length} unfinished runs: ${open.map((one) => one.run.id).join(', ')}. Nothing was run. Follow one with read_run.`,
       );
     const kept: { readonly run: Run; endedAt?: number } = { run };
     this.#runs.set(run.id, kept);
@@ -50,7 +50,7 @@ export class Runs {
     const run = this.#runs.get(id)?.run;
     if (run?.principal === principal) return run;
     throw new SessionNotFound(
-      'There is no such run: it ended more than an hour ago, or the hub was started since. list_sessions with server shows what ran there.',
+      'There is no such run: it ended more than an hour ago, or the hub was restarted since. list_sessions with server shows what ran there.',
     );
   }
 

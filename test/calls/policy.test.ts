@@ -104,7 +104,7 @@ describe('the policy', () => {
       revalidate(context);
       return 'answer';
     };
-    await expect(server.pass('before', ends)).rejects.toThrow('what that had begun was not taken back');
+    await expect(server.pass('before', ends)).rejects.toThrow('had begun was not undone');
     await expect(server.pass('before', ends)).rejects.toThrow('This token has ended, so nothing was done.');
     expect(server.lines).toEqual(['op', 'run', expect.stringMatching(/^refused/), expect.stringMatching(/^refused/)]);
   });

@@ -54,16 +54,16 @@ describe('a choice of servers', () => {
   });
 
   test.each([
-    [{}, 'one of the two'],
-    [{ servers: ['web1'], select: 'role=web' }, 'one of the two'],
-    [{ servers: [] }, 'leaves no server'],
+    [{}, 'either servers or select'],
+    [{ servers: ['web1'], select: 'role=web' }, 'either servers or select'],
+    [{ servers: [] }, 'chooses no server'],
     [{ servers: ['web[1-5]'] }, 'no server web[4-5]'],
-    [{ servers: ['web1'], except: ['web1'] }, 'leaves no server'],
+    [{ servers: ['web1'], except: ['web1'] }, 'chooses no server'],
     [{ servers: ['web1'], except: ['web9'] }, 'no server web9'],
-    [{ select: 'role=mail' }, 'leaves no server'],
-    [{ select: 'role' }, 'select is name=value'],
-    [{ select: '' }, 'select is name=value'],
-    [{ select: 'constructor=x' }, 'leaves no server'],
+    [{ select: 'role=mail' }, 'chooses no server'],
+    [{ select: 'role' }, 'select must be name=value'],
+    [{ select: '' }, 'select must be name=value'],
+    [{ select: 'constructor=x' }, 'chooses no server'],
   ])('%p is refused: %s', (choice, why) => {
     expect(() => namesOf(choice)).toThrow(why);
   });
@@ -82,7 +82,7 @@ describe('batches', () => {
   });
 
   test.each([
-    [20, [1, '10%'], 'reach 3 of 20'],
+    [20, [1, '10%'], 'cover only 3 of 20'],
     [5, [0], 'not 0'],
     [5, ['0%', '100%'], '0%'],
     [5, ['101%'], '101%'],

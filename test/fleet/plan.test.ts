@@ -38,7 +38,7 @@ describe('a server', () => {
     const one = desk();
     const taken = one.take(callOf(PLAN));
     expect(taken && planDigest(taken)).toBe(SIGNED);
-    expect(() => one.take(callOf(PLAN))).toThrow('asked about here before');
+    expect(() => one.take(callOf(PLAN))).toThrow('was asked about this plan before');
     expect(one.take({ args: PLAN.args, principal: PLAN.principal })).toBeUndefined();
   });
 
@@ -79,7 +79,7 @@ test.each([
   ['pty', true],
 ])('a plan is of what run_on sends: not with %s, whose effect a person does not see', (name, value) => {
   const call = callOf({ ...PLAN, args: { ...PLAN.args, [name]: value } });
-  expect(() => desk().take(call)).toThrow(`a plan takes no ${name}`);
+  expect(() => desk().take(call)).toThrow(`a plan does not allow ${name}`);
 });
 
 /** Servers that ask about each command, and what a test sees of them. */

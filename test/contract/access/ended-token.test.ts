@@ -74,11 +74,11 @@ test('a call that is under way when its token ends says what was begun, and the 
   const [ran, typed] = [await running, await typing];
   expect(ran).toMatchObject({ status: 403, body: { error: 'Unauthorized' } });
   expect(ran.body.message).toMatch(
-    /^This token has ended or was revoked by now, so the answer is withheld: its command was started, and was not stopped by that \(session [0-9a-f-]{36}\)\. Ask/,
+    /^This token has ended or was revoked, so the answer is withheld: its command was started and was not stopped \(session [0-9a-f-]{36}\)\. Ask/,
   );
   expect(ran.text).not.toContain('secret');
   expect(existsSync(directory.join('ended'))).toBe(true);
-  expect(typed.body.message).toContain('while write_session was under way: what that had begun was not taken back');
+  expect(typed.body.message).toContain(': what write_session had begun was not undone');
   expect((await call('shell', { cmd: 'true' })).status).toBe(403);
   const lines = readFileSync(audit, 'utf8')
     .trim()
@@ -87,6 +87,6 @@ test('a call that is under way when its token ends says what was begun, and the 
   const refused = lines.flatMap((line) => (line.refused === undefined ? [] : [line.refused]));
   expect(refused.sort()).toEqual([
     expect.stringContaining('its command was started'),
-    expect.stringContaining('what that had begun was not taken back'),
+    expect.stringContaining('had begun was not undone'),
   ]);
 });

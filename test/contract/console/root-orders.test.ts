@@ -100,7 +100,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     });
 
     test('another freeze than that which was signed', async () => {
-      await resists(await files.leaveSigned({ kind: 'thaw', since: since() - 1 }), 'there is another one');
+      await resists(await files.leaveSigned({ kind: 'thaw', since: since() - 1 }), 'another one has begun');
     });
 
     test('with the assertion of an approval', async () => {

@@ -97,7 +97,7 @@ describe('a call', () => {
     expect(await call('shell', { cmd: `touch ${file}` })).toMatchObject({
       http: 400,
       error: 'Invalid args',
-      message: expect.stringContaining('server is required: hub, web1, web2.'),
+      message: expect.stringContaining('server is required, one of hub, web1, web2.'),
     });
     for (const server of ['web3', 'WEB1', '', 7, ['web1']])
       expect((await call('shell', { server, cmd: `touch ${file}` }))['http']).toBe(400);

@@ -128,7 +128,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     );
     expect(await said('away')).toMatchObject({
       state: 'refused',
-      why: expect.stringMatching(/^nothing was done: away is not connected, and was not seen since /),
+      why: expect.stringMatching(/^nothing was done: away is not connected, and has not been seen since /),
     });
     expect(await said('silent')).toMatchObject({
       state: 'unknown',

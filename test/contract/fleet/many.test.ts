@@ -133,10 +133,10 @@ describe('run_on', () => {
   });
 
   test.each([
-    [{ cmd: 'true' }, 'one of the two'],
+    [{ cmd: 'true' }, 'either servers or select'],
     [{ cmd: 'true', servers: ['web9'] }, 'no server web9'],
-    [{ cmd: 'true', servers: [] }, 'leaves no server'],
-    [{ cmd: 'true', select: 'role=mail' }, 'leaves no server'],
+    [{ cmd: 'true', servers: [] }, 'chooses no server'],
+    [{ cmd: 'true', select: 'role=mail' }, 'chooses no server'],
     [{ cmd: 'true', servers: UP, batches: [1] }, 'reach 1 of 3'],
     [{ cmd: 'true', select: 'failed:none' }, 'There is no such run'],
     [{ servers: UP }, 'cmd'],

@@ -93,12 +93,13 @@ test('a NATS that ends each connection at once is not joined again as often', as
 
 test('a NATS that takes no message of the fleet is not used, by a server and a hub that run, and at their start', async () => {
   await startNatsWith(200);
-  for (const agent of [web1, hub]) await agent.log.find('it is refused', says('NATS takes messages of 200 bytes'));
+  for (const agent of [web1, hub])
+    await agent.log.find('it is refused', says('NATS accepts messages of at most 200 bytes'));
   expect(await call('web1')).toBe(503);
   for (const agent of [web1, hub]) {
     expect(await agent.shell({ cmd: 'echo here' })).toMatchObject({ stdout: 'here\n' });
     await agent.restart();
-    await agent.log.find('it is refused', says('NATS takes messages of 200 bytes'));
+    await agent.log.find('it is refused', says('NATS accepts messages of at most 200 bytes'));
     expect(await agent.shell({ cmd: 'echo here' })).toMatchObject({ stdout: 'here\n' });
   }
   await startNatsWith(2_097_152);

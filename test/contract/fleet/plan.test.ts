@@ -327,7 +327,7 @@ describe('a hub that lies', () => {
     const second = await raw.call('web1', 'shell', plan.args, { plan: again });
     expect(second).toMatchObject({
       status: 409,
-      body: { message: expect.stringContaining('asked about here before') },
+      body: { message: expect.stringContaining('was asked about this plan before') },
     });
     expect(await tell(plan)).toMatchObject({ state: 'done' });
     expect(await tell(plan)).toMatchObject({ state: 'refused' });

@@ -60,7 +60,7 @@ describe.skipIf(process.geteuid?.() !== 0)('root of the hub, without an agent', 
     for (const name of ['web1', 'web2']) expect(results[name]).toMatchObject({ state: 'done' });
     expect(results['silent']).toMatchObject({
       state: 'unknown',
-      why: expect.stringContaining('has not said within 2 s'),
+      why: expect.stringContaining('did not confirm the start within 2 s'),
     });
     expect(results['away']).toMatchObject({ state: 'refused', why: expect.stringContaining('away is not connected') });
     expect(results['gone']).toMatchObject({ state: 'refused', why: expect.stringContaining('no server of the fleet') });

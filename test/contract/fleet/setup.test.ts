@@ -113,7 +113,7 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
   expect(await within('the end of the invitation', invited.child.exited)).toBe(0);
   expect(await join(url, code, directory.join('web2/hub.json'))).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('was used'),
+    stderr: expect.stringContaining('was already used'),
   });
   expect((await fleet('invite', 'web1')).stderr).toContain('the server web1 exists already');
 
