@@ -143,7 +143,7 @@ export class SyncedRecord {
     } catch (error) {
       this.logger.warn(
         { path: markPath(this.path), fault: describeErrno(error) },
-        'what of the audit record is on the disk cannot be noted: after a loss of power it will read as changed by somebody. agent3 install mends it',
+        'the agent cannot note how much of the audit record is on the disk. After a power loss the record would look as if somebody had changed it. To mend this: agent3 install',
       );
       return undefined;
     }

@@ -82,7 +82,7 @@ function ontoNewFile(seal: Seal, head: Head, older: OlderFiles, at: Resumption):
   const found = older.tail();
   const fit = typeof found === 'object' ? fitOf(seal, head, found) : undefined;
   if (fit === undefined && found !== 'unreadable')
-    return { ...at, notes: [tampered('the file is empty, and was not'), ...at.notes] };
+    return { ...at, notes: [tampered('the file was emptied'), ...at.notes] };
   const files = (fit?.files ?? at.files) + 1;
   return { ...at, ...fit, files, notes: [fileNote(files), ...at.notes] };
 }

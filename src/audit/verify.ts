@@ -212,7 +212,7 @@ function chainFaults(line: AuditLine, before: Before, find: (what: string) => Au
   // If the numbers continue, no line is missing: one of the two is not what was written.
   return faults.length > 0
     ? [...faults, broken]
-    : [{ ...before.at, what: 'it was changed, unless the next line was: that has another hash of it' }, broken];
+    : [{ ...before.at, what: 'this line or the next was changed: the next has another hash of this one' }, broken];
 }
 
 function endFaults(seal: Seal, path: string, before: HeadState, after: HeadState, walk: Walk): string[] {
@@ -251,7 +251,7 @@ function beginningFaults(begin: AuditLine, files: number, kept: number): string[
   if (older >= kept) return [];
   const gone = Number(begin['number']) - 1;
   return [
-    `${gone} older ${gone === 1 ? 'file is' : 'files are'} gone, and ${older} of ${kept} that are kept are there`,
+    `${gone} older ${gone === 1 ? 'file is' : 'files are'} gone, and only ${older} of the ${kept} that are kept are there`,
   ];
 }
 

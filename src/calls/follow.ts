@@ -89,7 +89,7 @@ export class Followers {
     const why =
       own > 0
         ? `This token has ${own} streams open, which is its share of the ${MAX_FOLLOWERS} at once`
-        : `Other tokens have ${MAX_FOLLOWERS} streams open, which is all at once`;
+        : `Other tokens have ${MAX_FOLLOWERS} streams open, which is the most at once`;
     throw new TooManyRequests(5, `${why}. Close one, or use read_session with wait.`);
   }
 

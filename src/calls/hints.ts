@@ -83,7 +83,7 @@ function limitHints({ hits, file_max, exit_code }: SessionRecord): string[] {
     const of = hits.cpu_percent === undefined ? '' : ` of ${hits.cpu_percent} % of one CPU`;
     const seconds = (hits.throttled_ms / 1000).toFixed(1);
     hints.push(
-      `The CPU limit${of} for one command delayed its threads by ${seconds} s in all: allow it more time, or less work at once.`,
+      `The CPU limit${of} for one command delayed its threads by ${seconds} s in all: allow more time, or do less at once.`,
     );
   }
   if (file_max !== undefined && exit_code === FILE_TOO_LARGE) {
@@ -142,7 +142,7 @@ export function reopenHint({ reopened = [], cmd }: Pick<SessionRecord, 'reopened
 
 function lineEndHint(cmd: string): string | undefined {
   if (!cmd.includes('\r')) return undefined;
-  return 'The command has carriage returns (\\r, as in CRLF line ends), which the shell takes for parts of words and of here-documents. Send it with \\n alone unless they are meant.';
+  return 'The command has carriage returns (\\r, as in CRLF line ends), which the shell keeps in words and here-documents. Send it with \\n only, unless you mean them.';
 }
 
 /** Signals that end a command from outside, by number. */

@@ -178,7 +178,7 @@ function tooMuch({ stdout_bytes, stderr_bytes, reserved_bytes = 0, file_max }: S
   if (file_max !== undefined && reserved_bytes > file_max) {
     return `it reserved more of the disk for its output than a file may hold here (${Math.round(file_max / MIB)} MiB)`;
   }
-  return 'all sessions together had become too large, those of this token took the most, and it was the largest of them that ran';
+  return 'all sessions together had become too large, and it was the largest running one of the token that used the most';
 }
 
 function longerHint(record: SessionRecord, limits: HintLimits, isLean: boolean): Hint {

@@ -216,7 +216,7 @@ export function startIsolated(
   try {
     if (cgroup === undefined) requireLimits(isolation, false);
     const prefix = isolationPrefix(isolation, { cwd: '/', env }, descriptors);
-    freeze.require('With this profile, files are read by a separate process, which does not start now.');
+    freeze.require('With this profile, files are read by a separate process, which cannot start now.');
     const inputs = (prefix?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
     const child = Bun.spawn([...(prefix?.words ?? []), ...script, ...args], {
       cwd: '/',

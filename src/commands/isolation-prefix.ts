@@ -63,7 +63,7 @@ export function isolationPrefix(
 /** Returns the refusal of a command that cannot be isolated, with the reason. */
 export function notRun(reason: string, cause: unknown): ProfileUnavailable {
   return new ProfileUnavailable(
-    `Nothing was run: the profile of this token needs a sandbox, a user or limits for its commands, and ${reason}. If this stays so, tell the owner of the server.`,
+    `Nothing was run: the profile of this token needs a sandbox, a user or limits for its commands, but ${reason}. If this continues, tell the owner of the server.`,
     cause,
   );
 }
@@ -79,7 +79,7 @@ function requireNames(env: Readonly<Record<string, string>>): void {
   for (const name of Object.keys(env)) {
     if (/^[A-Za-z_]\w*$/.test(name)) continue;
     throw new InvalidArguments(
-      `env has the name ${JSON.stringify(name.slice(0, 60))}: in the profile of this token, names have letters, digits and _ only, and no digit first. Set it in the command instead: env 'NAME=VALUE' PROGRAM; define a function there.`,
+      `env has the name ${JSON.stringify(name.slice(0, 60))}: in the profile of this token, a name has only letters, digits and _, and does not begin with a digit. Set it in the command instead: env 'NAME=VALUE' PROGRAM; define a function there.`,
     );
   }
 }

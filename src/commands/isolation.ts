@@ -64,7 +64,7 @@ function accountFor(profile: string, user: string): NamedAccount | undefined {
   const missing = `there is no user ${user} on this server${user === LOOK_USER ? ' (agent3 install makes it)' : ''}`;
   const reason = own === 0 ? missing : 'only an agent that runs as root can become another user';
   throw new ProfileUnavailable(
-    `Nothing was run: the profile ${profile} of this token runs commands as ${user}, and ${reason}. Tell the owner of the server.`,
+    `Nothing was run: the profile ${profile} of this token runs commands as ${user}, but ${reason}. Tell the owner of the server.`,
   );
 }
 
@@ -88,7 +88,7 @@ export async function requireSandbox(profile: Profile, spec: SandboxSpec, access
   if (fault === undefined) return;
   const who = profile.isLook ? 'look' : `the profile ${profile.name} of this token`;
   throw new ProfileUnavailable(
-    `Nothing was run: ${who} needs a sandbox, and ${fault}. Tell the owner of the server.`,
+    `Nothing was run: ${who} needs a sandbox, but ${fault}. Tell the owner of the server.`,
     new Error(`no sandbox: ${fault}`),
   );
 }
@@ -153,7 +153,7 @@ export function requireLimits(isolation: Isolation | undefined, holds: boolean):
   if (holds || isolation === undefined) return;
   if (Object.values(isolation.limits).every((limit) => limit === undefined)) return;
   throw new ProfileUnavailable(
-    'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup to enforce that. Tell the owner of the server: agent3 doctor says what is missing.',
+    'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, but this agent has no cgroup to enforce that. Tell the owner of the server: agent3 doctor says what is missing.',
     new Error('no cgroup for the limits of a profile'),
   );
 }

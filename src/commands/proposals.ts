@@ -89,7 +89,7 @@ export class Proposals {
   ask(command: NewCommand, decision: Decision, profile: Profile): Session {
     const fault = this.approvals.fault();
     if (fault !== undefined) {
-      const reason = `${decision.reason}; a person has to approve it, and this server cannot ask one (${fault})`;
+      const reason = `${decision.reason}; a person has to approve it, but this server cannot ask one (${fault})`;
       return this.refuse(command, { ...decision, reason });
     }
     const { principal } = command;
@@ -292,7 +292,7 @@ function decisionOf({ action, reason, part, rule }: Decision, cmd: string) {
   return keptDecision({ action, reason, ...(isPart && { part }), ...(rule !== undefined && { rule }) });
 }
 
-const notStarted = (error: unknown): string => `it was approved, and could not be started: ${faultOf(error)}`;
+const notStarted = (error: unknown): string => `it was approved, but could not be started: ${faultOf(error)}`;
 
 function faultOf(error: unknown): string {
   return error instanceof AgentError ? (error.hint ?? error.error) : String(error);

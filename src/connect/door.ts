@@ -59,7 +59,7 @@ export class ConnectDoor implements SignInDoor {
 
   async answer(exchange: HttpExchange, read: () => Promise<string>): Promise<SignInAnswer> {
     const route = this.#routes.get(exchange.path);
-    if (route === undefined) throw new Error(`the sign-in has nothing at ${exchange.path}`);
+    if (route === undefined) throw new Error(`there is nothing at ${exchange.path}`);
     const from = networkOf(exchange.address);
     const seconds = this.#rate.consume(from, 1);
     if (seconds > 0)

@@ -19,7 +19,7 @@ export function approvable({ proposals }: OperationDeps, decision: Decision): De
   const fault = decision.action === 'confirm' ? proposals.fault() : undefined;
   if (fault === undefined) return decision;
   throw new OperationNotAllowed(
-    `Nothing was done: ${decision.reason}; a person has to approve it, and this server cannot ask one (${fault}).`,
+    `Nothing was done: ${decision.reason}; a person has to approve it, but this server cannot ask one (${fault}).`,
   );
 }
 

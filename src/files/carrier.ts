@@ -40,7 +40,7 @@ export interface Sink {
 /** The refusal of a file whose target somebody else has changed meanwhile. */
 export function changedOnItsWay(): Conflict {
   return new Conflict(
-    'The file was changed while it was on its way, so it was not put in its place. Upload it again with a new link.',
+    'The file on the server was changed during the upload, so it was not replaced. Upload again with a new link.',
   );
 }
 

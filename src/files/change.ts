@@ -114,7 +114,7 @@ export async function changeFile(
       const now = await planOf(later, wanted, again, hidesOld && !wanted.revealsOld);
       // Only what the person has seen.
       if (!Bun.deepEquals(factsOf(again.path, now), seen))
-        throw new FileConflict(`${shownPath(place.path)} is another file now, so nothing was done`);
+        throw new FileConflict(`${shownPath(place.path)} has changed since the request, so nothing was done`);
       return answer(await carryOut(deps, later, wanted, again, now, onRecord));
     },
   );
@@ -223,7 +223,7 @@ async function carryOut(
       change: undefined,
       diff,
       mode: old.mode,
-      notes: [...notes, 'Nothing was different.'],
+      notes: [...notes, 'The file already had this content.'],
     };
   const change = await deps.versions.keep(changeOf(context, wanted, place, plan), old?.bytes);
   try {

@@ -176,7 +176,7 @@ class DirectPlace implements FilePlace {
         `files of the kernel cannot be replaced. Write to it with shell: echo … > FILE`,
       );
     if (code === 'EPERM' || code === 'EACCES') {
-      const more = this.stat === undefined ? '' : ', or it belongs to another user or group, and would not any more';
+      const more = this.stat === undefined ? '' : ', or the file belongs to another user or group, which it would lose';
       return notAllowed(what, this.path, `${why}: the directory cannot be written to${more}`);
     }
     return notAllowed(what, this.path, why);

@@ -180,11 +180,11 @@ class IsolatedPlace implements FilePlace {
       case CHANGED:
         return changedMeanwhile(path);
       case OWNER_REFUSED:
-        return notAllowed(what, path, 'it belongs to another user or group, and would not any more');
+        return notAllowed(what, path, 'it belongs to another user or group, which it would lose');
       case CUT:
         return new MachineRefused(`${JSON.stringify(path)} was not ${what}. It is as it was before.`, said);
       case SIZE_EXCEEDED:
-        return notAllowed(what, path, 'it would be larger than the profile of this token lets a file be');
+        return notAllowed(what, path, 'it would be larger than the profile of this token allows');
       default:
         if (/No space left|quota|Input\/output/i.test(said))
           return new MachineRefused(`${JSON.stringify(path)} was not ${what}: ${why}. It is as it was before.`, said);

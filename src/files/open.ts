@@ -110,7 +110,7 @@ export class PathTurns {
         waiting.splice(waiting.indexOf(called), 1);
         throw new TooManyRequests(
           RETRY_SECONDS,
-          `Other calls work on ${shownPath(path)}, and their turn came first. Nothing was done. Repeat the call in ${RETRY_SECONDS} seconds.`,
+          `Other calls still work on ${shownPath(path)}. Nothing was done. Repeat the call in ${RETRY_SECONDS} seconds.`,
         );
       }
     }

@@ -143,7 +143,7 @@ function requirePlainFile({ path, target }: FilePlace, stat: FileStat): FileStat
       throw new InvalidArguments(`${shown} is a directory. List it with shell: ls -la. Nothing was done.`);
     default:
       throw new InvalidArguments(
-        `${shown} is a ${stat.kind}, no file${stat.kind === 'device' ? ', or it is hidden from this token' : ''}. Nothing was done.`,
+        `${shown} is a ${stat.kind}, not a file${stat.kind === 'device' ? ', or it is hidden from this token' : ''}. Nothing was done.`,
       );
   }
 }

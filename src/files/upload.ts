@@ -46,12 +46,13 @@ export class Upload extends Transfer {
    * `RequestTooLarge`; `MachineRefused`; and what `body` throws: what had come is kept.
    */
   async receive<T>(offset: number, body: AsyncIterable<Uint8Array>, then: () => Promise<T>): Promise<T> {
-    if (this.#isAsked) throw new Conflict('The file has come, and waits for a person. Follow it with read_session.');
+    if (this.#isAsked)
+      throw new Conflict('The file has arrived, and waits for a person to approve it. Follow it with read_session.');
     if (this.requests > 0)
       throw new Conflict('Another PUT to this link is under way. Wait for it, or ask for a new link.');
     if (offset !== 0 && offset !== this.#received)
       throw new Conflict(
-        `${this.#received} bytes are here, and these begin at ${offset}. Send Content-Range: bytes ${this.#received}-… or all of it.`,
+        `${this.#received} bytes have arrived, but these begin at ${offset}. Send Content-Range: bytes ${this.#received}-… or all of it.`,
       );
     using _open = this.hold();
     if (offset === 0 && this.#received > 0) await this.#restart();
@@ -81,7 +82,7 @@ export class Upload extends Transfer {
     } finally {
       if (!this.over.fired) await flush();
     }
-    if (this.over.fired) throw new Conflict('The link has ended while the file was on its way. Ask for a new one.');
+    if (this.over.fired) throw new Conflict('The link ended during the upload. Ask for a new one.');
     return await then();
   }
 

@@ -132,6 +132,6 @@ export function authorizeMetrics(
   )
     return;
   throw new Unauthorized(
-    'The metrics are for this machine alone, by a URL on 127.0.0.1, [::1] or localhost, and for who sends AGENT3_METRICS_TOKEN as Authorization: Bearer.',
+    'Metrics are answered on this machine, at a URL on 127.0.0.1, [::1] or localhost. From elsewhere, send AGENT3_METRICS_TOKEN as Authorization: Bearer.',
   );
 }

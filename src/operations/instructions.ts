@@ -13,11 +13,11 @@ interface Advice {
 const ADVICE: readonly Advice[] = [
   {
     changes: false,
-    text: 'This connection changes nothing on the server. If a change is needed, tell the owner what to change and how.',
+    text: 'This connection cannot change the server. If a change is needed, tell the owner what to change and how.',
   },
   {
     needs: ['list_servers'],
-    text: 'Several servers: list_servers names them. Say in server which one a call is for, and never guess it; the answer names it first. The id of a session says it itself.',
+    text: 'Several servers: list_servers names them. Name one in server with each call, never by a guess; the answer names it first. The id of a session includes it.',
   },
   {
     needs: ['shell'],
@@ -33,7 +33,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['shell', 'look'],
-    text: 'A call that only reads may be look instead of shell: it cannot change anything, so nobody has to confirm it.',
+    text: 'To read only, call look instead of shell: it cannot change anything, so nobody has to confirm it.',
   },
   {
     needs: ['shell', 'read_session'],

@@ -76,7 +76,7 @@ function hint(signal: string, signalled: number, status: SessionStatus, alive: b
   if (['STOP', 'CONT', 'USR1', 'USR2', 'HUP'].includes(signal))
     return { text: `${subject} still runs; read_session shows what it writes.`, calls: ['read_session'] };
   return signal === 'KILL'
-    ? { text: `${subject} still runs: it is ending. read_session with wait shows its end.`, calls: ['read_session'] }
+    ? { text: `${subject} is ending. read_session with wait shows its end.`, calls: ['read_session'] }
     : {
         text: `${subject} still runs: it may ignore SIG${signal}. kill_session with signal KILL ends it.`,
         calls: ['kill_session'],

@@ -45,7 +45,7 @@ const readFileArguments = Type.Object({
     }),
   ),
   limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'At most so many lines or bytes.' }),
+    Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Lines or bytes at most.' }),
   ),
   unit: Type.Union([Type.Literal('lines'), Type.Literal('bytes')], { default: 'lines', description: 'Unit of both.' }),
   numbers: Type.Boolean({ default: false, description: 'Line numbers before the lines.' }),
@@ -76,7 +76,8 @@ async function readFile(
   if (decision.action !== 'confirm') return await answerWith(deps, place, given, context, ignored);
   return askAPerson(deps, context, decision, `read_file ${shownPath(place.path)}`, undefined, async (later) => {
     await using again = await openPlace(deps, later, path, range);
-    if (again.path !== place.path) throw new FileConflict(`${shownPath(path)} leads elsewhere by now`);
+    if (again.path !== place.path)
+      throw new FileConflict(`${shownPath(path)} leads to another file now. Nothing was read. Repeat the call.`);
     return await answerWith(deps, again, given, later, ignored);
   });
 }

@@ -32,7 +32,7 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
     args: uploadArguments,
     result: Type.Object({
       url: Type.Optional(Type.String({ description: 'The link.' })),
-      max_bytes: Type.Optional(Type.Integer({ description: 'Most that the file may have.' })),
+      max_bytes: Type.Optional(Type.Integer({ description: 'Largest size of the file.' })),
       expires_seconds: Type.Optional(Type.Integer({ description: 'The link ends after this time.' })),
       ...waitingFields,
       bytes: Type.Optional(Type.Integer({ description: 'With file: its size.' })),
@@ -106,7 +106,7 @@ function askAbout(
   mode: string,
 ): AskAboutUpload {
   return ({ bytes, sha256 }, perform) => {
-    const diff = `${bytes} bytes, in the place of what is there then\n`;
+    const diff = `${bytes} bytes, instead of what is there then\n`;
     const asked = { path, mode: `${mode} where it is new`, owner: '', before_sha256: '', after_sha256: sha256, diff };
     const cmd = `upload ${shownPath(path)}`;
     return askAPerson(deps, context, decision, cmd, asked, (_later, onRecord) => perform(onRecord));

@@ -104,7 +104,7 @@ function bytesOf({ input, encoding }: Static<typeof writeArguments>): Uint8Array
   if (encoding === 'utf8') return Buffer.from(input);
   const bytes = Buffer.from(input, 'base64');
   if (bytes.toString('base64') === input) return bytes;
-  throw new InvalidArguments('input is not Base64 with its padding, which encoding asks for. Nothing was written.');
+  throw new InvalidArguments('input is not Base64 with padding, as encoding says. Nothing was written.');
 }
 
 function type(input: CommandInput, bytes: Uint8Array, { close, encoding }: Static<typeof writeArguments>): number {

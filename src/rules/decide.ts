@@ -165,7 +165,7 @@ function ask(ruleset: Ruleset, part: SimpleCommand, matchOf: (rule: Rule) => Ans
     if (answer === 'no' || (answer === 'maybe' && rule.action === 'allow')) continue;
     const number = index + 1;
     if (answer === 'maybe') {
-      const reason = `rule ${number} may be about it (${rule.words}), which only running it would tell`;
+      const reason = `rule ${number} may be about it (${rule.words}), but only running it would show that`;
       decisions.push(unreadable(ruleset, reason, shown, number));
       continue;
     }
@@ -204,7 +204,7 @@ function unwritable(file: Text, where: Where): string {
   if (!file.isKnown) return 'no rule allows it to write to a file whose name is only known when it runs';
   const [path = file.text, ...others] = absolute(file.text, where);
   const shown = shorten(others.length === 0 ? path : file.text);
-  return `no rule allows it to write to ${shown}: what allows a program allows it no file, that takes an allow with writes = ${JSON.stringify(shown)}`;
+  return `no rule allows it to write to ${shown}: an allow for a program does not cover its files, which need writes = ${JSON.stringify(shown)}`;
 }
 
 /**

@@ -12,7 +12,7 @@ export function ruleFaults(name: string, rule: StatedRule): string[] {
   const { action, command, flags, arguments: args, writes } = rule;
   if ([command, flags, args, writes].every((one) => one === undefined)) {
     return [
-      `${name} has no condition (command, flags, arguments or writes): what holds for the rest is otherwise = "${action}"`,
+      `${name} has no condition (command, flags, arguments or writes): for everything else, set otherwise = "${action}"`,
     ];
   }
   return [
@@ -49,7 +49,7 @@ export function ruleNotes(name: string, rule: StatedRule): string[] {
     ...args
       .slice(0, -1)
       .filter((one) => one === MORE)
-      .map((one) => `${about('arguments', one)} means more of them at the end only, and is ignored here`),
+      .map((one) => `${about('arguments', one)} only means further arguments at the end, and is ignored here`),
     ...args
       .filter((one) => one.startsWith('~'))
       .map((one) => `${about('arguments', one)} ${HOMELY}: add a rule with /root/… and one with /home/*/…`),
@@ -102,7 +102,7 @@ function isUnnamed(command: string): boolean {
 function pathFault(name: string): (command: string) => string {
   return (command) => {
     const example = command.startsWith('/') ? posix.normalize(command) : `/srv/app/${posix.basename(command)}`;
-    return `${name}: command ${JSON.stringify(command)} is the path of no program: an allow names one by its plain absolute path, as in command = ${JSON.stringify(example)}`;
+    return `${name}: command ${JSON.stringify(command)} is not the path of a program: an allow needs its plain absolute path, such as command = ${JSON.stringify(example)}`;
   };
 }
 
@@ -140,7 +140,7 @@ function writesFault(name: string): (path: string) => string {
     const advice = plain.startsWith('/')
       ? JSON.stringify(plain)
       : `the absolute path, or ${JSON.stringify(`*/${plain}`)}`;
-    return `${name}: writes ${JSON.stringify(path)} fits no path, as paths are compared without detours: write ${advice}`;
+    return `${name}: writes ${JSON.stringify(path)} matches no path, because paths are compared in their plain form: write ${advice}`;
   };
 }
 
@@ -167,12 +167,12 @@ function blankNote(subject: string, argument: string): string {
   return `${subject} is one argument with a space in it: if several are meant, write ${meant}`;
 }
 
-const HOMELY = 'fits only what is written with ~ too';
+const HOMELY = 'only matches what is also written with ~';
 
 function writesNotes(subject: string, path: string): string[] {
   if (path.startsWith('~')) return [`${subject} ${HOMELY}: add /root/… and /home/*/…`];
   if (/^[/*]/.test(path) || isRoundabout(path)) return [];
   return [
-    `${subject} fits only what is written like this too, in whatever directory: begin it with / or, for any directory, with */`,
+    `${subject} only matches what is written in the same way, wherever the command runs: begin it with /, or with */ for any directory`,
   ];
 }

@@ -9,7 +9,7 @@ export function shadowFaults(rules: readonly Rule[]): string[] {
     const others = numbers.map((number) => rules[number]).filter((one) => one !== undefined);
     if (others.every(({ action }) => action === rule.action)) return [];
     const isSame = others.some((other) => covers(rule, other));
-    const advice = isSame ? 'take one of them away' : `move it before rule ${Math.min(...numbers) + 1}`;
+    const advice = isSame ? 'remove one of them' : `move it before rule ${Math.min(...numbers) + 1}`;
     return [`rule ${index + 1} is never reached: ${about(numbers, rules)}; ${advice}`];
   });
 }
@@ -76,7 +76,7 @@ function passingWriters({ rule, index }: Shadow, rules: readonly Rule[]): string
     if (programs.length === 0) return [];
     const shown = programs.slice(0, MAX_SHOWN).join(', ') + (programs.length > MAX_SHOWN ? ' and others' : '');
     return [
-      `rule ${index + 1} (${shorten(rule.words)}) does not see what ${shown} writes, which rule ${at + 1} allows before it; move it before rule ${at + 1}`,
+      `rule ${index + 1} (${shorten(rule.words)}) does not see what ${shown} writes, because rule ${at + 1} allows that first; move it before rule ${at + 1}`,
     ];
   });
 }
@@ -90,8 +90,8 @@ const MAX_SHOWN = 3;
 function about(numbers: readonly number[], rules: readonly Rule[]): string {
   const [only, ...more] = numbers;
   if (only !== undefined && more.length === 0)
-    return `rule ${only + 1} (${shorten(rules[only]?.words ?? '')}) is about all of it already`;
-  return `rules ${numbers.map((one) => one + 1).join(', ')} are about all of it already`;
+    return `rule ${only + 1} (${shorten(rules[only]?.words ?? '')}) already covers all of it`;
+  return `rules ${numbers.map((one) => one + 1).join(', ')} already cover all of it`;
 }
 
 const SHOWN_CHARS = 100;

@@ -24,7 +24,7 @@ describe('a note reports', () => {
     ],
     [
       { rules: ['rm', 'rm'].map((command) => ({ action: 'deny', command })) },
-      'rule 2 is never reached: rule 1 (deny command rm) is about all of it already',
+      'rule 2 is never reached: rule 1 (deny command rm) already covers all of it',
     ],
   ];
   test.each(rows)('%j: %s', (file, told) => {

@@ -42,7 +42,7 @@ describe('the turns of a path', () => {
     expect(refusal).toBeInstanceOf(TooManyRequests);
     expect(refusal).toMatchObject({
       headers: { 'retry-after': '2' },
-      message: 'Other calls work on "/a", and their turn came first. Nothing was done. Repeat the call in 2 seconds.',
+      message: 'Other calls still work on "/a". Nothing was done. Repeat the call in 2 seconds.',
     });
     first[Symbol.dispose]();
     // A caller that has gone is left out.

@@ -61,7 +61,7 @@ describe('where no rule allows a file, the reason names it', () => {
     { action: 'allow', writes: '/srv/free/*' },
   );
   const fileReason = (path: string): string =>
-    `no rule allows it to write to ${path}: what allows a program allows it no file, that takes an allow with writes = "${path}"`;
+    `no rule allows it to write to ${path}: an allow for a program does not cover its files, which need writes = "${path}"`;
   const rows: readonly [cmd: string, reason: string][] = [
     ['echo x > /etc/f', fileReason('/etc/f')],
     ['echo x > f', fileReason('/srv/app/f')],

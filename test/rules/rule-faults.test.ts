@@ -22,16 +22,16 @@ describe('a rule that is never about anything has a fault', () => {
 describe('a part that never applies is a mistake for profile check, and no reason not to use the rest', () => {
   const rows: readonly [rule: Stated, told: string][] = [
     [{ action: 'deny', flags: ['-r', '--'] }, 'flags "--" is not a flag: it ends them'],
-    [{ action: 'allow', command: './run.sh' }, 'by its plain absolute path, as in command = "/srv/app/run.sh"'],
-    [{ action: 'allow', command: '*/run.sh' }, 'by its plain absolute path'],
-    [{ action: 'allow', command: ['ls', '/opt/../run'] }, 'as in command = "/run"'],
+    [{ action: 'allow', command: './run.sh' }, 'needs its plain absolute path, such as command = "/srv/app/run.sh"'],
+    [{ action: 'allow', command: '*/run.sh' }, 'needs its plain absolute path'],
+    [{ action: 'allow', command: ['ls', '/opt/../run'] }, 'such as command = "/run"'],
     [
       { action: 'allow', flags: '-n', writes: '/tmp/*' },
       'rule 1 allows no program: with flags and writes it needs a command',
     ],
     [
       { action: 'deny', writes: './x' },
-      'writes "./x" fits no path, as paths are compared without detours: write the absolute',
+      'writes "./x" matches no path, because paths are compared in their plain form: write the absolute',
     ],
     [{ action: 'deny', writes: './x' }, 'or "*/x"'],
     [{ action: 'deny', writes: '/srv/../etc/*' }, 'write "/etc/*"'],
@@ -56,14 +56,14 @@ describe('a rule that may be meant otherwise has a note and no fault', () => {
       { action: 'deny', command: 'rm', arguments: '-rf /' },
       'write flags = ["-r","-f"] (one of them is enough), arguments = ["/"]',
     ],
-    [{ action: 'allow', command: 'git', arguments: ['...', 'push'] }, 'means more of them at the end only'],
+    [{ action: 'allow', command: 'git', arguments: ['...', 'push'] }, 'only means further arguments at the end'],
     [
       { action: 'deny', command: 'cat', arguments: '~/.ssh/*' },
-      'fits only what is written with ~ too: add a rule with',
+      'only matches what is also written with ~: add a rule with',
     ],
-    [{ action: 'deny', writes: '~/.ssh/*' }, 'fits only what is written with ~ too: add /root/… and /home/*/…'],
-    [{ action: 'deny', writes: 'etc/passwd' }, 'begin it with / or, for any directory, with */'],
-    [{ action: 'deny', writes: '../x' }, 'begin it with / or'],
+    [{ action: 'deny', writes: '~/.ssh/*' }, 'only matches what is also written with ~: add /root/… and /home/*/…'],
+    [{ action: 'deny', writes: 'etc/passwd' }, 'begin it with /, or with */ for any directory'],
+    [{ action: 'deny', writes: '../x' }, 'begin it with /, or'],
   ];
   test.each(rows)('%j: %s', (rule, told) => {
     expect(ruleFaults('rule 1', rule)).toEqual([]);

@@ -53,14 +53,14 @@ describe('a rule that is never reached is found', () => {
 
   test('with what to do', () => {
     expect(faultsOf([allow({ command: 'git' }), deny({ command: 'git', arguments: 'push' })])).toEqual([
-      'rule 2 is never reached: rule 1 (allow command git) is about all of it already; move it before rule 1',
+      'rule 2 is never reached: rule 1 (allow command git) already covers all of it; move it before rule 1',
     ]);
     expect(faultsOf([allow({ command: 'git' }), deny({ command: 'git' })])).toEqual([
-      'rule 2 is never reached: rule 1 (allow command git) is about all of it already; take one of them away',
+      'rule 2 is never reached: rule 1 (allow command git) already covers all of it; remove one of them',
     ]);
     expect(
       faultsOf([allow({ command: 'rm' }), confirm({ command: 'mv' }), deny({ command: ['rm', 'mv'], flags: '-f' })]),
-    ).toEqual(['rule 3 is never reached: rules 1, 2 are about all of it already; move it before rule 1']);
+    ).toEqual(['rule 3 is never reached: rules 1, 2 already cover all of it; move it before rule 1']);
   });
 });
 
@@ -106,23 +106,21 @@ describe('a note describes', () => {
   test('a rule that says again what one before it says', () => {
     const rules = [deny({ command: ['rm', 'mv'] }), deny({ command: 'rm', flags: '-r' })];
     expect(faultsOf(rules)).toEqual([]);
-    expect(notesOf(rules)).toEqual([
-      'rule 2 is never reached: rule 1 (deny command rm, mv) is about all of it already',
-    ]);
+    expect(notesOf(rules)).toEqual(['rule 2 is never reached: rule 1 (deny command rm, mv) already covers all of it']);
   });
 
   test('one of several commands for which a rule is not reached', () => {
     const rules = [allow({ command: ['ls', 'cat'] }), deny({ command: ['cat', 'rm'] })];
     expect(faultsOf(rules)).toEqual([]);
     expect(notesOf(rules)).toEqual([
-      'rule 2 is never reached for command "cat": rule 1 (allow command ls, cat) is about all of it already; move it before rule 1',
+      'rule 2 is never reached for command "cat": rule 1 (allow command ls, cat) already covers all of it; move it before rule 1',
     ]);
   });
 
   test('programs that are allowed before a rule looks at what they write', () => {
     const files = deny({ writes: '/etc/*' });
     expect(notesOf([allow({ command: ['ls', 'cp'] }), files])).toEqual([
-      'rule 2 (deny writes /etc/*) does not see what cp writes, which rule 1 allows before it; move it before rule 1',
+      'rule 2 (deny writes /etc/*) does not see what cp writes, because rule 1 allows that first; move it before rule 1',
     ]);
     expect(notesOf([allow({ command: '*' }), files])).toEqual([expect.stringContaining('tee, cp, mv and others')]);
     expect(notesOf([allow({ command: 'ls' }), files])).toEqual([]);

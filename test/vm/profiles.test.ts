@@ -260,7 +260,7 @@ time.sleep(9999)'`);
       const more = { env: { 'BASH_FUNC_exec%%': '() { touch /srv/drop/escaped; }' } };
       const answer = await call('id', 'sleep 0.5; test -e /srv/drop/escaped', more);
       expect(answer).toMatchObject({ error: 'Invalid args', after: 1 });
-      expect(answer['message']).toContain('names have letters, digits and _ only');
+      expect(answer['message']).toContain('a name has only letters, digits and _');
     });
 
     const calls = [...SET_ID, ...SOCKETS, ...LEASES, ...WATCHES];

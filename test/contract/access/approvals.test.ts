@@ -234,7 +234,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const { session } = await shell({ cmd: 'rm f', cwd });
     rmSync(cwd, { recursive: true });
     await approve(String(session));
-    const why = `it was approved, and could not be started: the directory ${cwd} does not exist any more`;
+    const why = `it was approved, but could not be started: the directory ${cwd} does not exist any more`;
     expect(await read(session, { wait: 10 })).toMatchObject({
       status: 'denied',
       stderr: `agent3: not run: ${why}\n`,

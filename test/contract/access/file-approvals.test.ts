@@ -113,11 +113,11 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
       expect(done).toMatchObject({
         status: 'done',
         exit_code: 1,
-        stderr: expect.stringContaining('another file now'),
+        stderr: expect.stringContaining('has changed since the request'),
       });
       // A lean door leaves that stream out, and not the reason.
       expect(await desk.lean(token, 'read_session', { session: asked['session'] })).toMatchObject({
-        message: expect.stringContaining('another file now, so nothing was done.'),
+        message: expect.stringContaining('has changed since the request, so nothing was done.'),
       });
       expect(readFileSync(path, 'utf8')).toBe('other');
 
@@ -177,7 +177,7 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
         const { mode, uid, gid } = statSync(path);
         return [(mode & 0o7777).toString(8), uid, gid, readFileSync(path, 'utf8')];
       };
-      const refused = { exit_code: 1, stderr: expect.stringContaining('another file now') };
+      const refused = { exit_code: 1, stderr: expect.stringContaining('has changed since the request') };
       for (const args of [{}, { mode: '640' }]) {
         chmodSync(path, 0o600);
         const asked = await desk.call(token, 'write_file', { path, content: 'new', ...args });
@@ -294,7 +294,7 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
       const { exit_code, stdout, stderr } = await outcome(token, body['session']);
       expect({ exit_code, said: `${stdout}${stderr}` }).toEqual({
         exit_code: 1,
-        said: expect.stringContaining('changed while it was on its way'),
+        said: expect.stringContaining('changed during the upload'),
       });
       expect([readFileSync(path, 'utf8'), lstatSync(path).isFile()]).toEqual(['before', true]);
     });

@@ -201,7 +201,7 @@ describe.skipIf(!isRoot || missing.length > 0)('on a full disk', () => {
     await desk.start({ limited: 'extends = "full"\n[limits]\nfile_mib = 1' });
     const path = desk.put('file', 'y'.repeat(900_000));
     const refused = await desk.call('limited', 'write_file', { path, content: 'x'.repeat(300_000), append: true });
-    expect(refused).toMatchObject({ http: 400, message: expect.stringContaining('lets a file be') });
+    expect(refused).toMatchObject({ http: 400, message: expect.stringContaining('the profile of this token allows') });
     expect([statSync(path).size, readdirSync(desk.work)]).toEqual([900_000, ['file']]);
   });
 });

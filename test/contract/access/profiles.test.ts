@@ -258,7 +258,7 @@ describe('agent3 profile', () => {
     [
       'a rule that is never reached',
       '[[rules]]\naction = "allow"\ncommand = "git"\n[[rules]]\naction = "deny"\ncommand = "git"\narguments = "push"',
-      'rule 2 is never reached: rule 1 (allow command git) is about all of it already; move it before rule 1',
+      'rule 2 is never reached: rule 1 (allow command git) already covers all of it; move it before rule 1',
     ],
     ['a command that is a number', '[[rules]]\naction = "deny"\ncommand = 4', 'characters or a list, not 4'],
     ['a limit that is none', '[limits]\nmemory_mib = "1G"', 'limits.memory_mib must be'],
@@ -304,7 +304,7 @@ describe('agent3 profile', () => {
       code: 0,
       lines: [
         '✓ odd',
-        expect.stringMatching(/^ {2}note: rule 1: writes "etc\/passwd" fits only what is written like this too/),
+        expect.stringMatching(/^ {2}note: rule 1: writes "etc\/passwd" only matches what is written in the same way/),
         expect.stringMatching(/^ {2}note: cpu_percent 1000000 has no effect/),
         '',
       ],
