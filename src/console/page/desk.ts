@@ -33,6 +33,8 @@ interface Followed {
 const POLL_MS = 20_000;
 /** The console answers a poll at its time at the latest; the rest is the way. */
 const POLL_TIMEOUT_MS = POLL_MS + 10_000;
+/** How long a sign-out waits for a terminal to be handed back, which needs who is signed in. */
+const SIGN_OUT_MS = 4000;
 /** Between two polls, so that a session that never stops writing leaves time for the page. */
 const BREATH_MS = 30;
 const HIDDEN_MS = 15_000;
@@ -55,7 +57,7 @@ export class Desk {
   readonly #sleeping = new Set<() => void>();
   readonly #followed = new Map<string, Followed>();
   readonly #listeners = new Set<() => void>();
-  readonly #leaving = new Set<() => void>();
+  readonly #leaving = new Set<() => Promise<void>>();
   readonly #requests = new Map<string, Promise<ReadRequest>>();
   #isWatchingFleet = false;
   readonly #plans = new Map<string, Promise<ReadPlan>>();
@@ -93,15 +95,16 @@ export class Desk {
     });
   }
 
-  /** Calls `listener` when somebody is about to sign out. Returns a function that ends this. */
-  beforeSignOut(listener: () => void): () => void {
+  /** Calls `listener` when somebody is about to sign out, and waits for it. Returns a function that ends this. */
+  beforeSignOut(listener: () => Promise<void>): () => void {
     this.#leaving.add(listener);
     return () => this.#leaving.delete(listener);
   }
 
   /** Forgets who was signed in; on the console as well. */
   async signOut(): Promise<void> {
-    for (const listener of this.#leaving) listener();
+    const left = Promise.allSettled([...this.#leaving].map((listener) => listener()));
+    await Promise.race([left, new Promise((go) => setTimeout(go, SIGN_OUT_MS))]);
     await stopNotifying().catch(() => {});
     await post('sign-out').catch(() => {});
     this.#forget(false);

@@ -16,6 +16,7 @@ function useKeyboard({ session, typist }: RunningCommand) {
   const [fault, setFault] = useState<string>();
   const current = useRef<Keyboard | undefined>(undefined);
   current.current = keyboard;
+  const opening = useRef<Promise<Keyboard | string>>(undefined);
   const wasSeen = useRef(false);
   const leave = (why?: string): void => {
     current.current?.close();
@@ -28,7 +29,9 @@ function useKeyboard({ session, typist }: RunningCommand) {
     setFault(undefined);
     const wish = { session, from: typist?.order ?? null };
     const onFault = (why: string, hasEnded: boolean): void => (hasEnded ? leave(why) : setFault(why));
-    const opened = await Keyboard.open(wish, () => desk.now(), { onFault });
+    opening.current = Keyboard.open(wish, () => desk.now(), { onFault });
+    const opened = await opening.current;
+    opening.current = undefined;
     setBusy(false);
     if (typeof opened === 'string') setFault(opened);
     else setKeyboard(opened);
@@ -44,15 +47,18 @@ function useKeyboard({ session, typist }: RunningCommand) {
     if (typist?.order === keyboard.order) wasSeen.current = true;
     else if (wasSeen.current) leave(words.takeOver.ended);
   }, [keyboard, typist?.order]);
-  // With the page, or with what shows the terminal, it ends as well.
+  // With the page, or with what shows the terminal, it ends as well: also one that the agent is still giving.
   useEffect(() => {
-    const end = (): void => void current.current?.end();
+    const end = async (): Promise<void> => {
+      const held = current.current ?? (await opening.current);
+      if (held instanceof Keyboard) await held.end();
+    };
     addEventListener('pagehide', end);
     const stay = desk.beforeSignOut(end);
     return () => {
       removeEventListener('pagehide', end);
       stay();
-      end();
+      void end();
     };
   }, [desk]);
   return { keyboard, isBusy, fault, take, handBack };

@@ -318,6 +318,15 @@ read -rsp 'Word: ' word; echo; printf %s "$word" | cat -v | sed 's/^/got /'; ech
     await phone.go('now');
     await phone.press('Output');
     await phone.press('Take over');
+    // Who signs out before the page has heard that it is taken over hands it back as well.
+    await phone.page.evaluate(`{
+      const asked = fetch;
+      fetch = async (url, ...rest) => {
+        const answer = await asked(url, ...rest);
+        if (url === '/api/order') await new Promise((go) => setTimeout(go, 1500));
+        return answer;
+      };
+    }`);
     await phone.press('Take over now');
     await eventually('it is taken over', isTaken);
     const bearer = await phone.bearer();
