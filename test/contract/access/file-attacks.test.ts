@@ -9,13 +9,16 @@ const isRoot = process.geteuid?.() === 0;
 const missing = ensurePrograms('bwrap', 'perl');
 const SECRET = 'SUPERSECRET';
 
-/** Swaps what bears a name with a link, and back, as fast as it can, until it is disposed of. */
+/**
+ * Swaps what bears a name with a link, and back, until it is disposed of. After each swap it waits for as long as a check or
+ * a use takes: without that, it takes a processor from who is attacked.
+ */
 function swapping(name: string, target: string): Disposable {
   const child = Bun.spawn(
     [
       'perl',
       '-e',
-      'my ($n, $t) = @ARGV; symlink $t, "$n.link"; while (1) { rename $n, "$n.real"; rename "$n.link", $n; rename $n, "$n.link"; rename "$n.real", $n }',
+      'my ($n, $t) = @ARGV; symlink $t, "$n.link"; sub rest { select undef, undef, undef, rand 0.0006 } while (1) { rename $n, "$n.real"; rename "$n.link", $n; rest; rename $n, "$n.link"; rename "$n.real", $n; rest }',
       name,
       target,
     ],
