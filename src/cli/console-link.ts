@@ -91,7 +91,7 @@ function codeOf(url: string): string {
 function openLink(here: ConsoleHere, origin: string, name: string | undefined): Link {
   try {
     const reportWrong = (wrong: number, most: number): boolean =>
-      process.stdout.write(`an answer did not fit this link (${wrong} of ${most})\n`);
+      process.stdout.write(`a wrong answer to this link came (${wrong} of ${most})\n`);
     return new Link(here, origin, reportWrong, name);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;

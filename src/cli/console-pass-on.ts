@@ -15,6 +15,6 @@ function keyOf(seed: string): SigningKey {
     return SigningKey.ofSeed(seed);
   } catch {
     // Its own words could show a part of it.
-    throw new Error('AGENT3_FLEET_KEY is no key: SU and 56 letters');
+    throw new Error('AGENT3_FLEET_KEY is not a key of SU and 56 letters');
   }
 }

@@ -24,9 +24,9 @@ export function defineConsole(command: Command): void {
   command
     .command('obey', { hidden: true })
     .description('Obey the orders of the console for root (for its path unit)')
-    .addOption(new Option('--since <ms>', 'start of an agent that is no service').argParser(Number))
+    .addOption(new Option('--since <ms>', 'start of an agent that is not a service').argParser(Number))
     .addOption(new Option('--hub', 'obey the console of the hub, on a server of a fleet'))
-    .addOption(new Option('--order <id>', 'obey only the order on standard input, for an agent that is no service'))
+    .addOption(new Option('--order <id>', 'obey only the order on standard input, for an agent that is not a service'))
     .action(async ({ since, hub, order }) => {
       if (hub !== true) return (await import('./console-obey.ts')).obeyConsole(since);
       const { obeyHub, obeyHubMessage } = await import('./hub-obey.ts');

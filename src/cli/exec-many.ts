@@ -80,8 +80,8 @@ function faultsOf({ unreachable, failed = [], not_started }: RunAnswer): string[
 /** Describes what a person has to approve; empty if nothing waits. */
 function describeWaiting({ waiting = [], plan }: RunAnswer): string {
   if (waiting.length === 0) return '';
-  const where = plan === true ? 'as one, at the console of the hub: ' : '';
-  return `waiting for approval: ${where}${waiting.join(', ')}`;
+  const what = plan === true ? 'one approval at the console of the hub' : 'approval';
+  return `waiting for ${what}: ${waiting.join(', ')}`;
 }
 
 function showProgress({ groups, running = [] }: RunAnswer): void {

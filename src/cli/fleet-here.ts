@@ -74,7 +74,9 @@ export async function rollHere(directory: string): Promise<ReadonlyMap<string, S
   ]);
   const logger = { info: () => {}, warn: () => {} };
   const roll = await callRoll({ directory, key: SigningKey.ofSeed(seed), logger });
-  return roll ?? 'NATS does not answer, so no server was asked how it is: systemctl status agent3-nats';
+  return (
+    roll ?? 'NATS does not answer, so the state of the servers is unknown. To see why: systemctl status agent3-nats'
+  );
 }
 
 /** The seed of the hub's key; undefined: this user may not read it. */

@@ -61,7 +61,7 @@ function describeChange(here: ConsoleHere): string | undefined {
     const list = latestList(chain);
     if (isSame(list, now)) return undefined;
     if (canSign(list, now)) return describeUnsigned({ list });
-    return 'the servers of the fleet know no passkey that is left, so nobody can sign this change for them. For their root: sudo agent3 fleet passkeys, and on each server: sudo agent3 join --passkeys';
+    return 'no passkey that the servers of the fleet know is left, so nobody can sign this change for them. To pin the new list: sudo agent3 fleet passkeys, then on each server: sudo agent3 join --passkeys';
   } catch (error) {
     if (error instanceof FleetFileFault) return error.message;
     throw error;

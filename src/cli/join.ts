@@ -48,7 +48,7 @@ export function defineJoin(command: Command): void {
     .addHelpText('after', JOIN_HELP)
     .action((url, options) => {
       if (options.passkeys === true) return pinPasskeys(options);
-      return joinHub(url ?? fail(EXIT_USAGE, 'name the URL that agent3 fleet invite has printed on the hub'), options);
+      return joinHub(url ?? fail(EXIT_USAGE, 'give the URL that agent3 fleet invite printed on the hub'), options);
     });
 }
 
@@ -115,7 +115,7 @@ async function pinPasskeys(options: JoinOptions): Promise<void> {
   if (membership === undefined) fail(EXIT_FAILURE, 'this server has no hub: agent3 join URL pins the passkeys as well');
   const before = await attempt(() => readHubPasskeys(file));
   if (process.stdin.isTTY === true)
-    process.stderr.write('the line that sudo agent3 fleet passkeys prints on the hub: ');
+    process.stderr.write('Enter the line that sudo agent3 fleet passkeys prints on the hub: ');
   const lines = createInterface({ input: process.stdin, terminal: false })[Symbol.asyncIterator]();
   const list = parseList((await lines.next()).value);
   const old = before === undefined ? 'no list was pinned before' : `in place of number ${before.count}`;
@@ -136,7 +136,7 @@ function parseList(line: string | undefined): NumberedList {
   } catch {
     // It says below what it has to be.
   }
-  fail(EXIT_USAGE, 'this is no list of passkeys: it is the line that sudo agent3 fleet passkeys prints on the hub');
+  fail(EXIT_USAGE, 'this is not a list of passkeys. Give the line that sudo agent3 fleet passkeys prints on the hub');
 }
 
 /** Has root obey the hub on a server that joined before there were orders. */

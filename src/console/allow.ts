@@ -32,7 +32,7 @@ export function allow(deps: AllowDeps, order: AllowOrder, signature: Signature, 
   return undefined;
 }
 
-const GONE = 'what it is about waits no more, or is not what was shown';
+const GONE = 'the request does not wait any more, or is not what was shown';
 
 /** What an order allows, where that is what the request offers; otherwise why it is not. */
 function allowanceOf(
@@ -45,7 +45,7 @@ function allowanceOf(
   const waiting = approvals.waiting().find(({ request }) => request.session === session);
   if (waiting === undefined || waiting.digest !== digest) return GONE;
   const { token: principal, profile, allowable } = waiting.request;
-  if (allowable === undefined) return 'what it is about can only be approved once';
+  if (allowable === undefined) return 'this request can only be approved once';
   if (principal !== principalOf(order)) return 'it is about another token';
   const isSame = profile === order.profile && allowable.rule === rule && allowable.rule_sha256 === rule_sha256;
   if (!isSame || ruleDigest(access.profileFor(principal), rule) !== rule_sha256)

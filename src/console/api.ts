@@ -135,7 +135,7 @@ export class Api {
           if (cost === undefined) throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
           requireTime(this.#paces, bearer, cost);
           if (call.name === 'change' && !person.passkey)
-            throw new ApiRefusal(403, 'PasskeyNeeded', 'Only a passkey sees what is in a file.');
+            throw new ApiRefusal(403, 'PasskeyNeeded', 'To see what is in a file, sign in with a passkey.');
           const answer = await wire.request(call.name, call.body, call.signal);
           // Its passkey may have been removed meanwhile.
           this.#person(call);
@@ -210,7 +210,7 @@ export class Api {
     const refusal = new ApiRefusal(
       401,
       'SignInNeeded',
-      'This passkey is not linked to this server, or was too slow. sudo agent3 console link on the server links it again.',
+      'This passkey is not linked to this server, or was too slow. To link it again, on the server: sudo agent3 console link',
     );
     const passkey = await this.#signIns.prove(sent);
     try {
@@ -237,7 +237,7 @@ export class Api {
     // A client that was revoked does not come back: a session without a passkey only does what can be undone.
     const isWide = isSigned(known) || known.kind === 'revoke';
     if ((isWide && !person.passkey) || (isSigned(known) && assertion === undefined))
-      throw new ApiRefusal(403, 'PasskeyNeeded', 'Only a passkey can order this.');
+      throw new ApiRefusal(403, 'PasskeyNeeded', 'To order this, sign in with a passkey.');
     postBox.leaveOrder({ order: known, by: person.name, ...(assertion !== undefined && { assertion }) });
     const result = isForRoot(known) ? await this.#rootResult(known) : await this.#agentResult(known);
     if (result.state !== 'unknown') postBox.removeOrder(known);

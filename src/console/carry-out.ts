@@ -102,7 +102,7 @@ function describeDecision(decision: 'taken' | 'gone' | 'other'): string | undefi
     case 'taken':
       return undefined;
     case 'gone':
-      return 'it waits no more';
+      return 'it does not wait any more';
     case 'other':
       return 'what waits is not what was shown';
   }

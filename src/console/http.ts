@@ -35,7 +35,7 @@ export async function answerHttp(deps: HttpDeps, request: Request, peer: string 
     const { pathname } = new URL(request.url);
     requireOwnPage(deps.origin, request.headers);
     if (!pathname.startsWith('/api/')) return await pageOf(deps, request.method, pathname.slice(1));
-    if (request.method !== 'POST') throw new ApiRefusal(405, 'BadRequest', 'Calls of the API are sent with POST.');
+    if (request.method !== 'POST') throw new ApiRefusal(405, 'BadRequest', 'Send calls of the API with POST.');
     return respond(200, await deps.api.answer(await readCall(deps, request, pathname.slice('/api/'.length), peer)));
   } catch (error) {
     if (!(error instanceof ApiRefusal)) {
@@ -84,7 +84,7 @@ async function readCall({ trustedProxies }: HttpDeps, request: Request, name: st
 }
 
 async function readBody(request: Request): Promise<unknown> {
-  const tooLarge = new ApiRefusal(413, 'TooLarge', `A call may have ${MAX_BODY_BYTES} bytes.`);
+  const tooLarge = new ApiRefusal(413, 'TooLarge', `A call may have at most ${MAX_BODY_BYTES} bytes.`);
   if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge;
   const text = await Promise.race([request.text(), delay(BODY_MS)]);
   if (text === undefined) throw new ApiRefusal(408, 'BadRequest', 'The body did not come in time.');
@@ -92,7 +92,7 @@ async function readBody(request: Request): Promise<unknown> {
   try {
     return text === '' ? {} : JSON.parse(text);
   } catch {
-    throw badRequest('The body is no JSON.');
+    throw badRequest('The body is not JSON.');
   }
 }
 

@@ -165,7 +165,7 @@ export class Inbox {
       fault = error instanceof ConsoleFault ? error.message : `no order can be read: ${describeErrno(error)}`;
     }
     if (fault !== undefined && fault !== this.#fault)
-      this.deps.logger.warn({ fault }, 'no new order of the console counts');
+      this.deps.logger.warn({ fault }, 'new orders of the console are not obeyed');
     this.#fault = fault;
     return files;
   }
@@ -177,7 +177,7 @@ export class Inbox {
 
   #faultOf(file: OrderFile): string | undefined {
     const { order } = file;
-    if (isForRoot(order)) return 'it is for root, and lies among the orders for the agent';
+    if (isForRoot(order)) return 'it is for root, but is among the orders for the agent';
     const isPassedOn = this.deps.passOn !== undefined && isShared(file);
     const fault =
       (isPassedOn ? undefined : addresseeFault(order)) ?? ageFault(order, this.deps.clock.now(), this.#startedAt);

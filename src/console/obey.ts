@@ -107,7 +107,7 @@ async function obeyUntilNone(deps: ObeyDeps, passedOn: PassedOn): Promise<void> 
     if (performance.now() - quietSince < STRAY_MS) continue;
     quietSince = performance.now();
     const left = directory.strays().filter((name) => !directory.remove(name)).length;
-    if (left > stuck) deps.tell(`in root-orders, ${left} of what is no order cannot be removed`);
+    if (left > stuck) deps.tell(`root-orders has entries that are not orders and cannot be removed: ${left}`);
     stuck = left;
     if (performance.now() - began > (deps.stuckMs ?? STUCK_MS)) return;
   }
@@ -160,7 +160,7 @@ function describe(id: string, file: OrderFile | string): string {
 /** Returns the reason when an order is not obeyed. */
 async function obey(deps: ObeyDeps, file: OrderFile, isFrozenNow: boolean): Promise<string | undefined> {
   const { order } = file;
-  if (!isForRoot(order)) return 'it is for the agent, and lies among the orders for root';
+  if (!isForRoot(order)) return 'it is for the agent, but is among the orders for root';
   try {
     const fault = addresseeFault(order) ?? ageFault(order, Date.now(), deps.startedAt);
     return fault ?? (await carryOut(deps, { ...file, order }, isFrozenNow));
@@ -190,7 +190,7 @@ async function carryOut(
       await actions.changeTokens(order, await signatureOf(order, assertion, readPasskeys(passkeysFile)));
       return undefined;
     case 'keys':
-      if (actions.changeKeys === undefined) return 'this server is no hub: no other takes its passkeys';
+      if (actions.changeKeys === undefined) return 'this server is not a hub: no other server takes its passkeys';
       await actions.changeKeys({ ...file, order });
       return undefined;
     case 'thaw': {

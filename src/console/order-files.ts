@@ -104,7 +104,7 @@ export class OrderDirectory implements Disposable {
       });
     } catch (error) {
       if (error instanceof SyntaxError) return NO_ORDER;
-      return errnoOf(error) === undefined ? 'it is no file' : `its file cannot be read: ${describeErrno(error)}`;
+      return errnoOf(error) === undefined ? 'it is not a file' : `its file cannot be read: ${describeErrno(error)}`;
     }
   }
 

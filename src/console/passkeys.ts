@@ -43,12 +43,12 @@ export function readPasskeys(path: string, own?: number): PasskeysFile | undefin
       if ((mode & 0o022) !== 0) fault(`others than its owner may write to it: chmod go-w ${path}`);
       if (size > MAX_FILE_BYTES) fault('it is too large');
       const value: unknown = JSON.parse(readFileSync(fd, 'utf8'));
-      return Value.Check(fileSchema, value) ? value : fault('it is no file of passkeys');
+      return Value.Check(fileSchema, value) ? value : fault('it is not a file of passkeys');
     });
   } catch (error) {
     if (error instanceof ConsoleFault) throw error;
     if (errnoOf(error) === 'ENOENT') return undefined;
-    return fault(error instanceof SyntaxError ? 'it is no JSON' : describeErrno(error));
+    return fault(error instanceof SyntaxError ? 'it is not JSON' : describeErrno(error));
   }
 }
 

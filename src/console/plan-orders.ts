@@ -53,7 +53,7 @@ export async function decideOnPlan(
 ): Promise<string | undefined> {
   const { kind, run, plan } = file.order;
   const isApproved = kind === 'approve-plan';
-  if (plans === undefined) return 'this server is no hub: it has no plans';
+  if (plans === undefined) return 'this server is not a hub: it has no plans';
   const taken = (servers: readonly string[]): void =>
     trail.agent(isApproved ? 'plan approved' : 'plan denied', {
       ...{ run, plan, servers },

@@ -108,7 +108,7 @@ export class ServersView {
       throw new WireRefusal('BadRequest', describeFault(error));
     });
     if (!Value.Check(ANSWERS[op], answer))
-      throw new WireRefusal('BadRequest', 'The answer of the server has no form that is known.');
+      throw new WireRefusal('BadRequest', 'The answer of the server has an unknown format.');
     return answer;
   }
 

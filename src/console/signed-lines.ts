@@ -53,7 +53,7 @@ export async function checkSignatures(
       continue;
     }
     if (!Value.Check(signatureSchema, signed)) {
-      findings.push({ file, line, what: 'its signature is none' });
+      findings.push({ file, line, what: 'its signature is damaged' });
       continue;
     }
     const fault = await faultOf(signed as Signature, record);
@@ -125,7 +125,7 @@ function faultOfUse(order: AllowOrder, record: AuditLine): string | undefined {
 
 async function faultOf(signature: Signature, record: AuditLine) {
   const { order, assertion, passkey, origin, rp_id } = signature;
-  if (!isAbout(order, record)) return 'its signature is of something else';
+  if (!isAbout(order, record)) return 'its signature is for something else';
   if (record['by'] !== describeSigner(signature)) return 'its signature is by somebody else';
   try {
     if ((await fingerprintOf(fromBase64url(passkey.public_key))) !== passkey.fingerprint)

@@ -99,7 +99,7 @@ export class TakeOvers {
   async begin(order: TakeOverOrder, signature: Signature, isPinned: () => boolean): Promise<string | undefined> {
     const { commands, freeze, trail, clock } = this.deps;
     const key = await importTypingKey(fromBase64url(order.key)).catch(() => undefined);
-    if (key === undefined) return 'its key is none';
+    if (key === undefined) return 'its key is damaged';
     if (freeze.isFrozen) return 'the server is frozen';
     const session = this.#sessionOf(order.session);
     const terminal = session && commands.inputOf(session);

@@ -79,7 +79,7 @@ function change(token: TokenRecord, order: ChangeTokenOrder, deps: TokenOrderDep
 }
 
 function keep(token: TokenRecord, { client, redirect, address }: KeepClientOrder, deps: TokenOrderDeps): GrantRecord {
-  if (!isGrant(token) || deps.key === undefined) throw new Error('it is no sign-in');
+  if (!isGrant(token) || deps.key === undefined) throw new Error('it is not a sign-in');
   if (isKept(deps.key, token)) throw new Error('its client is kept already');
   const arrival = deps.arrivalOf(token);
   const isSame = arrival?.client === client && arrival.redirect === redirect && arrival.address === address;
@@ -95,7 +95,7 @@ function requireNew(
   const { token: name, made } = order;
   const fault = deps.nameFault(name);
   if (fault !== undefined) throw new Error(fault);
-  if (tokens.some((one) => one.name === name)) throw new Error(`there is a token ${name}; choose another name`);
+  if (tokens.some((one) => one.name === name)) throw new Error(`the token ${name} exists already; choose another name`);
   if (tokens.some(({ id }) => id === made)) throw new Error('another token has this id: order it again');
   if (tokens.length >= MOST_TOKENS) throw new Error(`there are ${MOST_TOKENS} tokens already`);
   requireScope(order, deps);
@@ -107,7 +107,7 @@ function requireScope(
 ): void {
   const fault = profileFault(profile);
   if (fault !== undefined) throw new Error(fault);
-  if (expires_at !== null && expires_at <= now) throw new Error('its end is over already');
+  if (expires_at !== null && expires_at <= now) throw new Error('its end is in the past');
 }
 
 /** The tokens with another one in the place of the one that an order names. */
@@ -117,6 +117,6 @@ function replace(
   by: (token: TokenRecord) => TokenRecord,
 ): TokenRecord[] {
   const found = tokens.find((one) => one.name === name && one.id === made);
-  if (found === undefined) throw new Error('this token is gone, or is another one by now');
+  if (found === undefined) throw new Error('this token is gone, or was replaced');
   return tokens.map((one) => (one === found ? by(found) : one));
 }

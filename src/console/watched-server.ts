@@ -171,7 +171,7 @@ export class WatchedServer implements Disposable {
     const args = { op: 'watch', args: { version, follow: [], wait_ms: WAIT_MS } };
     const answer = await this.ask(args, { deadline: Deadline.after(ANSWER_SECONDS), cancelled: this.#over });
     const read = readTold(answer, Date.now());
-    if (read === undefined) throw new Error('its answer has no form that is known');
+    if (read === undefined) throw new Error('its answer has an unknown format');
     if (read.told !== undefined) {
       this.told = read.told;
       this.changed();

@@ -17,7 +17,7 @@ export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: 
   const value = parsed(text);
   if (Value.Check(schema, value)) return value;
   const fault = Value.Errors(schema, value).First();
-  throw new FleetFileFault(`${path} is not valid (${fault?.path ?? ''}: ${fault?.message ?? 'no JSON'})`);
+  throw new FleetFileFault(`${path} is not valid (${fault?.path ?? ''}: ${fault?.message ?? 'not JSON'})`);
 }
 
 function readTrusted(path: string, own: number | undefined): string | undefined {

@@ -195,7 +195,7 @@ export const INVENTORY: readonly Addition[] = [
     what: 'one line per request; rotated daily without losing a line, 7 kept',
     goes: 'purge',
   },
-  byCommand(`${PATHS.sessions}/.grants`, 'how sign-ins stand: sealed, without tokens', '`agent3 connect`'),
+  byCommand(`${PATHS.sessions}/.grants`, 'the states of sign-ins: sealed, without tokens', '`agent3 connect`'),
   {
     kind: 'written',
     name: PATHS.audit,

@@ -50,7 +50,7 @@ test('a signature of something else than the line says is found', async () => {
     { decision: 'denied' },
     { event: 'end' },
   ])
-    expect(await findings({ ...approved, ...change, signed: right })).toEqual(['its signature is of something else']);
+    expect(await findings({ ...approved, ...change, signed: right })).toEqual(['its signature is for something else']);
   expect(await findings({ ...thawed, since: '', signed: await signed(thaw) })).toBeArrayOfSize(1);
   expect(await findings({ ...thawed, signed: right })).toBeArrayOfSize(1);
 });
@@ -73,7 +73,7 @@ test('the approval of a plan that names another server, token or command than it
     { plan: { ...plan, run: newOrder().id } },
     { plan: undefined },
   ])
-    expect(await findings({ ...right, ...change })).toEqual(['its signature is of something else']);
+    expect(await findings({ ...right, ...change })).toEqual(['its signature is for something else']);
   const onHub = { ...line, by, event: 'agent', what: 'plan approved', run: SESSION, plan: order.plan };
   expect(await findings({ ...onHub, signed: right.signed })).toEqual([]);
   expect(await findings({ ...onHub, plan: DIGEST, signed: right.signed })).toBeArrayOfSize(1);
@@ -89,7 +89,7 @@ test('a change of the passkeys with another list than the signed one is found', 
   const proof = await signed(order);
   expect(await findings({ ...changed, signed: proof })).toEqual([]);
   for (const wrong of [{ passkeys: [] }, { passkeys: ['0000 0000 0000 0000'] }, { passkeys: undefined }, { count: 2 }])
-    expect(await findings({ ...changed, ...wrong, signed: proof })).toEqual(['its signature is of something else']);
+    expect(await findings({ ...changed, ...wrong, signed: proof })).toEqual(['its signature is for something else']);
 });
 
 test('a line that names another signer, or a passkey and no signature, is found', async () => {
@@ -103,7 +103,7 @@ test('a line that names another signer, or a passkey and no signature, is found'
   writeFileSync(path, lines.map((one) => `${JSON.stringify(one)}\n`).join(''));
   const { signed: claimed } = verifyRecord(path);
   expect(claimed.map(({ line: number }) => number)).toEqual([1]);
-  expect((await checkSignatures(claimed)).findings.map(({ what }) => what)).toEqual(['its signature is none']);
+  expect((await checkSignatures(claimed)).findings.map(({ what }) => what)).toEqual(['its signature is damaged']);
 });
 
 test('a signature that does not fit is found', async () => {
@@ -193,7 +193,7 @@ test('an undo of another file than the signed one is found; a mask in its path m
   for (const path of [order.path, '/srv/‹password›/b', '/srv/a-‹GitHub token›'])
     expect([path, await findings({ ...undone, path, signed: proof })]).toEqual([path, []]);
   for (const path of ['/etc/shadow', '/srv/‹password›/c', '/etc/‹password›/b', undefined])
-    expect(await findings({ ...undone, path, signed: proof })).toEqual(['its signature is of something else']);
+    expect(await findings({ ...undone, path, signed: proof })).toEqual(['its signature is for something else']);
 });
 
 test('an order that is on record twice is found, unless it is about a token', async () => {

@@ -229,7 +229,7 @@ describe('a terminal that its owner has taken over', () => {
     const stage = open('cat; sleep 1000');
     const anna = await Typist.of(stage);
     expect(await anna.begin({ session: crypto.randomUUID() })).toBe('this session has no open terminal');
-    expect(await anna.begin({ key: 'A'.repeat(87) })).toBe('its key is none');
+    expect(await anna.begin({ key: 'A'.repeat(87) })).toBe('its key is damaged');
     stage.end.fire();
     expect(await anna.begin()).toBe('this session has no open terminal');
     expect(stage.session.typist).toBeUndefined();

@@ -9,7 +9,7 @@ export const english = {
     inDays: (days: number): string => (days === 1 ? 'in 1 day' : `in ${days} days`),
     create: 'Create token',
     makeCode: 'Make a code',
-    tokenShown: 'The token, shown this once.',
+    tokenShown: 'The token, shown only once.',
     codeShown: 'The one-time code.',
     hidden: (time: string): string => `Hidden in ${time}.`,
     hide: 'Hide',
@@ -22,10 +22,11 @@ export const english = {
       `The code is for ${host}, but this page is at ${page}. The page cannot check that ${host} is your agent: compare it with AGENT3_PUBLIC_URL on the server.`,
     badUrl: (url: string): string =>
       `The console names ${url} as the URL for clients. No agent is there, so the page makes no code for it: somebody may have taken over the console.`,
-    enterCode: 'Enter the code on the page that the client opens. Then come back here, and say yes to who has come.',
-    awaited: 'Its client is awaited. It can do nothing before you say yes here.',
+    enterCode:
+      'Enter the code on the page that the client opens. Then come back here, and keep the client that has connected.',
+    awaited: 'Waiting for its client, which can do nothing before you keep it here.',
     arrived: (client: string, address: string, redirect: string): string =>
-      `${client} has come from ${address}. Its answers go to ${redirect}. Keep it if this is yours; if not, revoke it.`,
+      `${client} has connected from ${address}. Its answers go to ${redirect}. Keep it if this is yours; if not, revoke it.`,
     keep: 'Keep it',
     keepLabel: (name: string): string => `Keep it: ${name}`,
     changeNow: 'Change it',
@@ -78,10 +79,10 @@ export const spanish: typeof english = {
     badUrl: (url) =>
       `La consola indica ${url} como URL para los clientes. Ahí no hay ningún agente, así que la página no crea ningún código: alguien puede haber tomado la consola.`,
     enterCode:
-      'Escribir el código en la página que abre el cliente. Después volver aquí y decir sí a quien ha llegado.',
-    awaited: 'Se espera a su cliente. No puede hacer nada antes de que se diga sí aquí.',
+      'Escribir el código en la página que abre el cliente. Después volver aquí y conservar el cliente que se ha conectado.',
+    awaited: 'Se espera a su cliente, que no puede hacer nada antes de que se conserve aquí.',
     arrived: (client, address, redirect) =>
-      `${client} ha llegado desde ${address}. Sus respuestas van a ${redirect}. Conservarlo si es el esperado; si no, revocarlo.`,
+      `${client} se ha conectado desde ${address}. Sus respuestas van a ${redirect}. Conservarlo si es el esperado; si no, revocarlo.`,
     keep: 'Conservar',
     keepLabel: (name) => `Conservar: ${name}`,
     changeNow: 'Cambiar ahora',

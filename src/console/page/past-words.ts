@@ -31,7 +31,7 @@ export const english = {
   expired: 'Its output is not kept any more. The record still says what ran, and how it ended.',
   output: 'Output',
   noOutput: 'It wrote nothing.',
-  noTiming: 'When it wrote what was not kept: commands that are over within a second show all at once.',
+  noTiming: 'The timing was not kept: a command that ends within a second shows all of its output at once.',
   play: 'Play',
   pause: 'Pause',
   position: 'Position',

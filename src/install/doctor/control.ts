@@ -95,7 +95,7 @@ export async function auditFinding(): Promise<Found> {
     const [first, ...others] = [...found.findings, ...findings];
     const note = notes.at(-1);
     if (first === undefined && !existsSync(markPath(PATHS.audit))) {
-      const what = `${markPath(PATHS.audit)} is missing: after a power loss the record would read as changed by somebody`;
+      const what = `${markPath(PATHS.audit)} is missing: after a power loss the record would look as if somebody had changed it`;
       return bad(what, 'systemctl restart agent3; where that does not help, agent3 install');
     }
     if (first === undefined) return good(`${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);

@@ -97,10 +97,10 @@ describe.skipIf(process.geteuid?.() !== 0)('the agent reads subscriptions', () =
     expect(read().faults.join()).toContain('cannot be read');
     rmSync(pathOf(id));
     Bun.spawnSync(['mkfifo', pathOf(id)]);
-    expect(read().faults.join()).toContain('it is no file');
+    expect(read().faults.join()).toContain('it is not a file');
     rmSync(pathOf(id));
     mkdirSync(pathOf(id));
-    expect(read().faults.join()).toContain('it is no file');
+    expect(read().faults.join()).toContain('it is not a file');
     rmSync(pathOf(id), { recursive: true });
     writeFileSync(pathOf(id), '');
     chownSync(pathOf(id), files.owner, files.group);

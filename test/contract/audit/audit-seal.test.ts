@@ -251,7 +251,7 @@ describe('the beginning of a record', () => {
     const gone = await verify(path, KEY);
     expect({ code: gone.code, stdout: gone.stdout }).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining('1 older file is gone, and 1 of 90 that are kept are there'),
+      stdout: expect.stringContaining('1 older file is gone, and only 1 of the 90 that are kept are there'),
     });
     expect((await verify(path, KEY, '--kept', '1')).code).toBe(0);
     write(`${path}.1`, textOf(`${path}.1`).slice(1));

@@ -162,7 +162,7 @@ describe.skipIf(!canTry)('an allowance', () => {
       [{ made: '0123abcd' }, 'it is about another token'],
       [{ profile: 'full' }, 'the rule that asks is another one, or was changed'],
       [{ cwd: '/tmp' }, 'it is about another directory'],
-      [{ digest: 'b'.repeat(64) }, 'what it is about waits no more, or is not what was shown'],
+      [{ digest: 'b'.repeat(64) }, 'the request does not wait any more, or is not what was shown'],
       [{ until: signed.at - 1 }, 'its time has already ended'],
     ] as const)
       expect(await allow({ ...signed, ...newOrder(), ...change })).toMatchObject({ state: 'refused', why });
@@ -188,7 +188,7 @@ describe.skipIf(!canTry)('an allowance', () => {
     for (const cmd of ['rm -f x; mv x y', 'rm -f x; $X', 'rm -f "$X"']) {
       const request = await ask({ cmd });
       expect(request).not.toHaveProperty('allowable');
-      expect(await allow(orderOf(request))).toMatchObject({ why: 'what it is about can only be approved once' });
+      expect(await allow(orderOf(request))).toMatchObject({ why: 'this request can only be approved once' });
       await deny(request, request);
     }
   });

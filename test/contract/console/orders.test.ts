@@ -106,7 +106,7 @@ describe.skipIf(!canTry)('an order of the console', () => {
       expect(await wire.request('order', { id: late, wait_ms: 10_000 })).toEqual({
         id: late,
         state: 'refused',
-        why: 'it waits no more',
+        why: 'it does not wait any more',
       });
       const none = crypto.randomUUID();
       expect(await wire.request('order', { id: none, wait_ms: 50 })).toEqual({ id: none, state: 'unknown' });
@@ -259,7 +259,7 @@ describe.skipIf(!canTry)('an order of the console', () => {
     const orders = await Promise.all([1, 2].map(() => files.leaveSigned({ kind: 'approve', session, digest })));
     expect((await ended(session)).status).toBe('done');
     const refused = await onRecord('the second', (line) => 'refused' in line && orders.includes(String(line['order'])));
-    expect(refused['refused']).toBe('it waits no more');
+    expect(refused['refused']).toBe('it does not wait any more');
     expect(readFileSync(file, 'utf8')).toBe('ran\n');
   });
 
@@ -324,9 +324,9 @@ describe.skipIf(!canTry)('an order of the console', () => {
       expect(await refusal(deny.id)).toContain('cannot be read');
       const [pipe, directory, huge] = [newOrder().id, newOrder().id, newOrder().id] as const;
       command(['mkfifo', path(pipe)]);
-      expect(await refusal(pipe)).toBe('it is no file');
+      expect(await refusal(pipe)).toBe('it is not a file');
       mkdirSync(path(directory));
-      expect(await refusal(directory)).toBe('it is no file');
+      expect(await refusal(directory)).toBe('it is not a file');
       files.write({ id: huge, kind: 'deny' }, `${content}${' '.repeat(70_000)}`);
       expect(await refusal(huge)).toBe('its file is too large');
       expect(await statusOf(session)).toBe('waiting');

@@ -48,7 +48,7 @@ describe.skipIf(pageObstacle() !== undefined)('the view of clients', () => {
     await phone.type('Name', 'reports');
     await choose(TOKEN, 'Profile', 'careful');
     await phone.press('Create token');
-    await phone.shows('The token, shown this once.');
+    await phone.shows('The token, shown only once.');
     const secret = await shown();
     expect(secret).toMatch(/^[\w-]{43}$/);
     await phone.shot('token');
@@ -88,12 +88,12 @@ describe.skipIf(pageObstacle() !== undefined)('the view of clients', () => {
     await phone.shows(`${url}/mcp`);
     const code = await shown();
     expect(code).toMatch(/^(?:[A-Z2-7]{4}-){3}[A-Z2-7]{4}$/);
-    await phone.shows('Its client is awaited');
+    await phone.shows('Waiting for its client');
     await phone.shot('code');
     const client = await registerClient(url, [LOCAL_REDIRECT], { client_name: 'Editor' });
     const { access_token } = await signIn(url, client, code.toLowerCase());
     expect(await (await callTool(url, access_token, 'echo in')).text()).not.toContain('in\\n');
-    await phone.shows('Editor has come from 127.0.0.1');
+    await phone.shows('Editor has connected from 127.0.0.1');
     await phone.shot('arrived');
     await phone.press('Keep it: other');
     await phone.showsNot('Editor has come');

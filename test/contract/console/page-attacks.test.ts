@@ -154,7 +154,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console under attack', 
       await visitor.page.goto('about:blank');
       await visitor.page.goto(url);
       await visitor.type('Name of this device', 'Guest');
-      await visitor.press('Go on without a passkey');
+      await visitor.press('Continue without a passkey');
       await visitor.shows('Confirm on the server');
     });
     await visitor.shows('Signed in as Guest');

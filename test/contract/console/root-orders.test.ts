@@ -253,7 +253,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     }
     expect(frozenBy).toEqual(['Anna (console)']);
     expect(told.filter((line) => line.includes('cannot be removed'))).toEqual([
-      'in root-orders, 1 of what is no order cannot be removed',
+      'root-orders has entries that are not orders and cannot be removed: 1',
     ]);
   });
 

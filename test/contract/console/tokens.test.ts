@@ -76,7 +76,7 @@ describe.skipIf(process.geteuid?.() !== 0)('tokens from the console', () => {
     const lines = textOf(AUDIT).map((line) => line.replace('"profile":"careful","until"', '"profile":"full","until"'));
     writeFileSync(forged, `${lines.join('\n')}\n`);
     expect((await verify(forged)).stderr + (await verify(forged)).stdout).toContain(
-      'its signature is of something else',
+      'its signature is for something else',
     );
   });
 
@@ -89,11 +89,11 @@ describe.skipIf(process.geteuid?.() !== 0)('tokens from the console', () => {
       refused('there is no profile none'),
     );
     expect(await leave({ ...change, ...newOrder(), profile: 'full', expires_at: 1 })).toMatchObject(
-      refused('its end is over already'),
+      refused('its end is in the past'),
     );
     expect(
       await leave({ ...change, ...newOrder(), made: 'ffffffff', profile: 'full', expires_at: null }),
-    ).toMatchObject(refused('this token is gone, or is another one by now'));
+    ).toMatchObject(refused('this token is gone, or was replaced'));
   });
 
   test('attack: a change that somebody signed before the last one does not come back', async () => {
@@ -152,7 +152,7 @@ describe.skipIf(process.geteuid?.() !== 0)('tokens from the console', () => {
   test('cannot have a name or a secret that is taken, nor that of the token of the settings', async () => {
     expect(await leave(createOf({ token: 'default' }))).toMatchObject(refused('Choose another'));
     expect(await leave(createOf())).toMatchObject({ state: 'done' });
-    expect(await leave(createOf())).toMatchObject(refused('there is a token phone'));
+    expect(await leave(createOf())).toMatchObject(refused('the token phone exists already'));
     expect(await leave(createOf({ token: 'two', made: '22222222' }))).toMatchObject(
       refused('another token has this secret'),
     );

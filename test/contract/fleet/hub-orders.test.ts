@@ -107,7 +107,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     expect(await resultOf(files.leave({ kind: 'stop-all', server }))).toMatchObject({ state: 'done' });
     expect(await resultOf(files.leave({ kind: 'deny', session, digest, why: '', server }))).toMatchObject({
       state: 'refused',
-      why: 'it waits no more',
+      why: 'it does not wait any more',
     });
   });
 

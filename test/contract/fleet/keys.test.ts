@@ -111,7 +111,7 @@ describe.skipIf(process.geteuid?.() !== 0)("the passkeys of the hub's console, a
 
   test('begin again where none of them is left', async () => {
     const { stdout: note } = await agent3(['console', 'remove', (await tablet.passkey()).fingerprint], env());
-    expect(note).toContain('the servers of the fleet know no passkey that is left');
+    expect(note).toContain('no passkey that the servers of the fleet know is left');
     await files.pinOnly(phone);
     const { stdout, stderr } = await passkeys();
     expect([stderr, JSON.parse(stdout)]).toMatchObject(['', { count: 3, passkeys: [await phone.passkey()] }]);

@@ -131,7 +131,7 @@ describe('an approval of the hub', () => {
     const line = linesOf(recordOf('web1')).find((one) => one['decision'] === 'approved');
     expect(line).toMatchObject({ session, signed: { order: { server: nats.keyOf('web1').publicKey } } });
     // Played again, it finds nothing that waits.
-    expect(await send('web1', file)).toMatchObject({ state: 'refused', why: 'it waits no more' });
+    expect(await send('web1', file)).toMatchObject({ state: 'refused', why: 'it does not wait any more' });
   });
 
   test('does not count without a signature, with a wrong one, by a passkey that is not pinned, or for no server', async () => {

@@ -274,7 +274,7 @@ test.skipIf(process.geteuid?.() !== 0)('agent3 exec says that one approval is wa
   expect(await exec).toMatchObject({
     code: 0,
     stdout: 'web[1-2]:\n',
-    stderr: 'agent3: waiting for approval: as one, at the console of the hub: web[1-2]\n',
+    stderr: 'agent3: waiting for one approval at the console of the hub: web[1-2]\n',
   });
 });
 

@@ -150,7 +150,7 @@ async function repinned(printed: string): Promise<void> {
   expect(JSON.parse(line)).toMatchObject({ count: 0, passkeys: [{ fingerprint: printed }] });
   const third = JSON.stringify({ ...JSON.parse(line), count: 3 });
   expect((await join('', `${third}\nn`, WEB1, '--passkeys')).stderr).toContain('nothing was changed');
-  expect((await join('', '{}\ny', WEB1, '--passkeys')).stderr).toContain('no list of passkeys');
+  expect((await join('', '{}\ny', WEB1, '--passkeys')).stderr).toContain('not a list of passkeys');
   const { stdout } = await join('', `${third}\ny`, WEB1, '--passkeys');
   expect(stdout).toContain('number 3, in place of number 0');
   expect(stdout).toContain(printed);
