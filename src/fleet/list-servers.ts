@@ -31,8 +31,7 @@ export function listServersOperation({ deps, door }: FleetDeps): Operation {
   return defineOperation(deps, {
     name: 'list_servers',
     summary: 'List the servers',
-    description:
-      'Lists the servers of this fleet: name, labels, state, system, load, and what this token may do there.',
+    description: 'Lists the servers: name, labels, state, system, load, and what this token may do there.',
     args: Type.Object({
       offset: Type.Integer({
         minimum: 0,

@@ -167,6 +167,6 @@ const SAID_WITH = 'shell';
 
 /** `server` comes first: also who reads the arguments sees it before the command. */
 function withServer({ name, args }: Operation): TObject {
-  const server = Type.String(name === SAID_WITH ? { description: 'See list_servers.' } : {});
+  const server = Type.String(name === SAID_WITH ? { description: 'A name from list_servers; never guess it.' } : {});
   return Type.Object({ server, ...args.properties });
 }

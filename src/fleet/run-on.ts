@@ -4,7 +4,7 @@ import { type Answer, type CallContext, revalidate } from '../calls/context.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { foldNames } from '../lib/fold-names.ts';
 import { LOOK_SECONDS, MAX_COMMAND_CHARS, MAX_KEY_CHARS, MAX_WAIT_SECONDS, MIN_OUTPUT_BYTES } from '../lib/limits.ts';
-import { defineOperation, type Operation } from '../operations/operation.ts';
+import { defineOperation, type Operation, UNLISTED } from '../operations/operation.ts';
 import { chooseServers, planBatches } from './choose.ts';
 import type { FleetServer } from './door.ts';
 import type { FleetDeps } from './fleet-deps.ts';
@@ -59,15 +59,14 @@ const result = Type.Object({
 });
 type Shown = Static<typeof result>;
 
+/** `cmd`, `cwd`, `stdin`, `timeout` and `key` are those of `shell`, which has their descriptions. */
 const args = Type.Object({
-  cmd: Type.String({ minLength: 1, maxLength: MAX_COMMAND_CHARS, description: 'Command or script.' }),
-  servers: Type.Optional(
-    Type.Array(pattern, { maxItems: MOST_SERVERS, description: 'Names, also in short: web[1-3].' }),
-  ),
+  cmd: Type.String({ minLength: 1, maxLength: MAX_COMMAND_CHARS }),
+  servers: Type.Optional(Type.Array(pattern, { maxItems: MOST_SERVERS, description: 'Names, such as web[1-3].' })),
   select: Type.Optional(
     Type.String({
       maxLength: 1000,
-      description: 'Instead of servers: labels, role=web,env=prod. failed:RUN is where a run failed.',
+      description: 'Instead: labels, role=web,env=prod. failed:RUN is where a run failed.',
     }),
   ),
   except: Type.Array(pattern, { default: [], maxItems: MOST_SERVERS, description: 'Names to leave out.' }),
@@ -76,6 +75,7 @@ const args = Type.Object({
     maximum: MOST_PARALLEL,
     default: MOST_PARALLEL,
     description: 'Servers at once.',
+    ...UNLISTED,
   }),
   batches: Type.Array(Type.Union([Type.Integer(), Type.String()]), {
     default: [],
@@ -87,16 +87,10 @@ const args = Type.Object({
     default: 0,
     description: 'With more, no further batch begins. Unreachable is a failure.',
   }),
-  cwd: Type.Optional(Type.String({ pattern: '^/', description: 'Absolute.' })),
+  cwd: Type.Optional(Type.String({ pattern: '^/' })),
   stdin: Type.Optional(Type.String()),
-  timeout: Type.Optional(Type.Number({ minimum: 0.1, description: 'Seconds, on each server.' })),
-  key: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: MAX_KEY_CHARS,
-      description: 'For a safe repeat: where it was used within 24 h, nothing runs again.',
-    }),
-  ),
+  timeout: Type.Optional(Type.Number({ minimum: 0.1 })),
+  key: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_KEY_CHARS })),
   max_output: Type.Integer({
     minimum: MIN_OUTPUT_BYTES,
     maximum: 65_536,
@@ -115,7 +109,7 @@ function runOnOperation(fleet: FleetDeps): Operation {
   const { deps, door, runs } = fleet;
   return defineOperation(deps, {
     name: 'run_on',
-    summary: 'Run a command on many servers',
+    summary: 'Run on many servers',
     description:
       'Runs one shell command on several servers. Equal answers come once, in groups. What is not done in time continues; read_run follows it. Try a change on one server first, with batches.',
     args,
@@ -156,7 +150,7 @@ function runOnOperation(fleet: FleetDeps): Operation {
 function readRunOperation({ deps, runs }: FleetDeps): Operation {
   return defineOperation(deps, {
     name: 'read_run',
-    summary: 'Follow a command on many servers',
+    summary: 'Follow run_on',
     description: 'Shows the state of a run_on. With server, the output of that one in full.',
     args: Type.Object({
       run: Type.String({ description: 'Id from run_on.' }),

@@ -55,7 +55,7 @@ export async function openApiDocument(
         info: {
           title: 'Agent3',
           version,
-          description: `A shell on a Linux server: run commands, read their output, and look after what still runs.${NOTES[door]}`,
+          description: `A shell on a Linux server.${NOTES[door]}`,
         },
         components: {
           securitySchemes: { [SECURITY]: { type: 'apiKey', in: 'header', name: 'X-Auth-Token' } },
@@ -69,7 +69,7 @@ export async function openApiDocument(
   else
     for (const operation of operations)
       app.post(`/${operation.name}`, () => '', {
-        detail: (door === 'docs' ? pageDetail(operation) : flatDetail(operation)) as object,
+        detail: (door === 'docs' ? pageDetail(operation) : flatDetail(operation, operations)) as object,
       });
   await app.modules;
   const answer = await app.handle(new Request(`http://localhost${SPEC_PATH}`));
@@ -85,7 +85,8 @@ export async function openApiDocument(
 }
 
 /** Reduces texts and schemas for ChatGPT's importer. A model reads all of it, so answers have only names of fields. */
-function flatDetail({ name, summary, description, args, files, result, readOnly }: Operation): Document {
+function flatDetail(operation: Operation, all: readonly Operation[]): Document {
+  const { name, summary, description, args, files, readOnly } = operation;
   // Actions cannot pass files in this form.
   const properties = Object.fromEntries(Object.entries(args.properties).filter(([of]) => !files.includes(of)));
   return {
@@ -94,17 +95,24 @@ function flatDetail({ name, summary, description, args, files, result, readOnly 
     description,
     // A person may always allow what only reads, and confirms the rest.
     'x-openai-isConsequential': !readOnly,
-    requestBody: body(plainObject({ ...args, properties })),
-    responses: { 200: json(fieldNames(result), ANSWER) },
+    requestBody: body(listedArguments({ ...args, properties })),
+    responses: { 200: json(fieldNames(operation, all), ANSWER) },
   };
 }
 
 /** Most fields to name: an answer shows the others itself. */
 const MOST_NAMES = 6;
 
-/** Names the first fields of an answer. */
-function fieldNames({ properties }: TObject): string {
-  const names = Object.keys(properties);
+/** Names the first fields of an answer, or the first operation that answers with the same. */
+function fieldNames({ name, result }: Operation, all: readonly Operation[]): string {
+  const names = firstNames(result);
+  const same = all.find((one) => firstNames(one.result) === names);
+  return same === undefined || same.name === name ? names : `As ${same.name}.`;
+}
+
+function firstNames({ properties }: TObject): string {
+  // The schema names the message.
+  const names = Object.keys(properties).filter((name) => name !== 'message');
   return [...names.slice(0, MOST_NAMES), ...(names.length > MOST_NAMES ? ['…'] : [])].join(', ');
 }
 
@@ -112,7 +120,7 @@ function fieldNames({ properties }: TObject): string {
 function pageDetail(operation: Operation): Document {
   const schema = plainObject(operation.args);
   return {
-    ...flatDetail(operation),
+    ...flatDetail(operation, [operation]),
     tags: ['operations'],
     requestBody: { required: true, content: { 'application/json': { schema, example: exampleOf(operation.args) } } },
     responses: responses(plainObject(operation.result)),
@@ -187,7 +195,9 @@ const KEPT = ['description', 'default', 'maximum'] as const;
 
 /** Converts a TypeBox schema. Throws for one that has no plain form. */
 function plainSchema(schema: TSchema): PlainSchema {
-  const kept = Object.fromEntries(KEPT.filter((key) => isWorthKeeping(schema[key])).map((key) => [key, schema[key]]));
+  // A default that is the maximum says both.
+  const given = schema['maximum'] === schema['default'] ? { ...schema, maximum: undefined } : schema;
+  const kept = Object.fromEntries(KEPT.filter((key) => isWorthKeeping(given[key])).map((key) => [key, given[key]]));
   if (KindGuard.IsUnion(schema)) return { ...plainUnion(schema.anyOf), ...kept };
   if (KindGuard.IsLiteral(schema)) return { type: typeof schema.const, enum: [schema.const], ...kept };
   if (KindGuard.IsArray(schema)) return { type: 'array', items: plainSchema(schema.items), ...kept };
@@ -218,8 +228,14 @@ function plainUnion(members: readonly TSchema[]): PlainSchema {
   throw new Error(`no plain form of ${JSON.stringify(members)}`);
 }
 
+/** Converts arguments for lists that a model reads as a whole: without those that it seldom needs. */
+export function listedArguments(args: TObject): PlainSchema {
+  const listed = Object.entries(args.properties).filter(([, schema]) => schema['unlisted'] !== true);
+  return plainObject({ ...args, properties: Object.fromEntries(listed) });
+}
+
 /** Converts an object. Properties that are optional or have a default are not required. */
-export function plainObject({ properties }: TObject): PlainSchema {
+function plainObject({ properties }: TObject): PlainSchema {
   const entries = Object.entries(properties);
   const required = entries
     .filter(([, schema]) => schema[OptionalKind] === undefined && schema['default'] === undefined)

@@ -11,7 +11,7 @@ import type { TObject } from '@sinclair/typebox';
 import type { Answer, CallDeps } from '../calls/context.ts';
 import { type Exchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter } from '../http/limiters.ts';
-import { plainObject } from '../http/openapi.ts';
+import { listedArguments } from '../http/openapi.ts';
 import { OneShotEvent } from '../lib/clock.ts';
 import { AccessLapsed } from '../lib/errors.ts';
 import { instructionsFor } from '../operations/instructions.ts';
@@ -213,10 +213,10 @@ class ProgressReport implements Disposable {
   }
 }
 
-/** The schema of a tool's arguments, as MCP lists it: the plain form that all documents share. */
+/** The schema of a tool's arguments, as MCP lists it. */
 function toolSchema(schema: TObject): Tool['inputSchema'] {
   // By way of its text, what is only read here becomes the client's own.
-  return { ...JSON.parse(JSON.stringify(plainObject(schema))), type: 'object' };
+  return { ...JSON.parse(JSON.stringify(listedArguments(schema))), type: 'object' };
 }
 
 /**

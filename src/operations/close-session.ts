@@ -13,11 +13,10 @@ export function closeSessionOperation(deps: OperationDeps): Operation {
   return defineOperation(deps, {
     name: 'close_session',
     summary: 'Remove a session',
-    description:
-      'Stops what a session still runs and deletes its output. Ended sessions expire by themselves: use it for left-over processes.',
+    description: 'Stops what a session still runs and deletes its output. Ended sessions expire by themselves.',
     args: Type.Object({
-      session: Type.Optional(Type.String({ description: 'Id from an answer.' })),
-      context: Type.Optional(Type.String({ description: 'Instead of session: the context to drop.' })),
+      session: Type.Optional(Type.String({ description: 'Its id.' })),
+      context: Type.Optional(Type.String({ description: 'Instead: the context to drop.' })),
     }),
     result: Type.Object({ status: Type.Literal('closed') }),
     destructive: true,

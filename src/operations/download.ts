@@ -23,9 +23,8 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'download',
     summary: 'Download a file',
-    description:
-      'Makes a link to read one file with GET: curl -fo FILE URL. It needs no token, so keep it secret. It ends after one complete download, or ten minutes.',
-    args: Type.Object({ path: Type.String({ minLength: 1, description: 'The file, an absolute path.' }) }),
+    description: 'Makes a secret link that sends one file once, without a token, for ten minutes: curl -fo FILE URL.',
+    args: Type.Object({ path: Type.String({ minLength: 1, description: 'Absolute.' }) }),
     result: Type.Object({
       url: Type.String({ description: 'The link.' }),
       bytes: Type.Optional(Type.Integer({ description: 'Size of the file.' })),

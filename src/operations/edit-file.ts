@@ -7,15 +7,14 @@ import { changeFields } from '../files/fields.ts';
 import { shownPath } from '../files/place.ts';
 import { FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { jsonChars } from '../lib/utf8.ts';
-import { defineOperation, type Operation } from './operation.ts';
+import { defineOperation, type Operation, UNLISTED } from './operation.ts';
 
 /** `edit_file`: replaces texts in a file. */
 export function editFileOperation(deps: FileDeps): Operation {
   return defineOperation(deps, {
     name: 'edit_file',
     summary: 'Edit a file',
-    description:
-      'Replaces texts in a file, all of them or none, and answers with the diff. undo restores the old content.',
+    description: 'Replaces texts in a file, all or none, and answers with the diff. undo restores the old content.',
     args: editFileArguments,
     result: Type.Object({
       diff: Type.Optional(Type.String({ description: 'What is different now.' })),
@@ -29,21 +28,21 @@ export function editFileOperation(deps: FileDeps): Operation {
 }
 
 const edit = Type.Object({
-  old: Type.String({ description: 'Text that occurs exactly once.' }),
-  new: Type.String({ description: 'The text that replaces it.' }),
-  all: Type.Optional(Type.Boolean({ description: 'Replace every occurrence.' })),
+  old: Type.String({ description: 'Occurs exactly once.' }),
+  new: Type.String({ description: 'Replaces it.' }),
+  all: Type.Optional(Type.Boolean({ description: 'Every occurrence.' })),
 });
 
 const editFileArguments = Type.Object({
-  path: Type.String({ minLength: 1, description: 'Absolute path.', examples: ['/tmp/hello.txt'] }),
+  path: Type.String({ minLength: 1, description: 'Absolute.', examples: ['/tmp/hello.txt'] }),
   edits: Type.Array(edit, {
     minItems: 1,
     maxItems: 100,
-    description: 'Made in this order.',
+    description: 'In this order.',
     examples: [[{ old: 'hello', new: 'goodbye' }]],
   }),
   expected_sha256: Type.Optional(
-    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Edit only if the file has this hash.' }),
+    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Edit only if the file has this hash.', ...UNLISTED }),
   ),
 });
 

@@ -14,13 +14,13 @@ export function killSessionOperation(deps: OperationDeps): Operation {
   const { store, commands } = deps;
   return defineOperation(deps, {
     name: 'kill_session',
-    summary: 'Stop or signal a command',
-    description: 'Signals every process of a session: stops a command, or has it reload. Its output stays.',
+    summary: 'Stop a command',
+    description: 'Signals every process of a session. Its output stays.',
     args: Type.Object({
-      session: Type.String({ description: 'Id from an answer.' }),
+      session: Type.String({ description: 'Its id.' }),
       signal: Type.Union(
         SIGNALS.map((signal) => Type.Literal(signal)),
-        { default: 'TERM', description: 'TERM asks to end, KILL forces it, INT is Ctrl-C, HUP often reloads.' },
+        { default: 'TERM', description: 'KILL forces the end, HUP often reloads.' },
       ),
     }),
     result: Type.Object({

@@ -17,8 +17,7 @@ export function listSessionsOperation(deps: OperationDeps): Operation {
   return defineOperation(deps, {
     name: 'list_sessions',
     summary: 'List sessions',
-    description:
-      'Lists your commands, running and ended, newest first. Finds a session again, also after an answer was lost.',
+    description: 'Lists your commands, newest first. Finds a session again after a lost answer.',
     args: argsSchema,
     result: resultSchema,
     destructive: false,
@@ -36,16 +35,16 @@ const argsSchema = Type.Object({
   status: Type.Optional(
     Type.Union(
       SESSION_STATUSES.map((status) => Type.Literal(status)),
-      { description: 'Only in this state.' },
+      { description: 'Only these.' },
     ),
   ),
   limit: Type.Integer({
     minimum: 1,
     maximum: MOST_SESSIONS,
     default: DEFAULT_SESSIONS,
-    description: 'Sessions at most.',
+    description: 'At most.',
   }),
-  before: Type.Optional(Type.String({ description: 'next_before of an answer, for older ones.' })),
+  before: Type.Optional(Type.String({ description: 'next_before, for older ones.' })),
 });
 
 const sessionSchema = Type.Object({

@@ -34,6 +34,9 @@ export interface Operation {
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
 
+/** Marks an argument that lists for models leave out: they seldom need it, and pay for each character of a list. */
+export const UNLISTED = { unlisted: true } as const;
+
 /** An operation as its file defines it. */
 export interface OperationDefinition<Args extends TObject> {
   readonly name: string;

@@ -11,15 +11,15 @@ import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../lib/limits
 import { Growth } from '../sessions/growth.ts';
 import { outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import { defineOperation, type Operation } from './operation.ts';
+import { defineOperation, type Operation, UNLISTED } from './operation.ts';
 
 /** `read_session`: returns a slice of a session's output, and the state of its command. */
 export function readSessionOperation(deps: OperationDeps): Operation {
   return defineOperation(deps, {
     name: 'read_session',
-    summary: 'Read output of a session',
+    summary: 'Read a session',
     description:
-      'Reads what a command wrote, and whether it still runs: wait follows it, offset continues from next_offset until eof, match finds lines.',
+      'Reads what a command wrote and whether it runs: wait follows it, offset continues from next_offset, match finds lines.',
     args: argsSchema(deps),
     result: Type.Object({ ...sliceFields, matches: Type.Optional(matchesField) }),
     destructive: false,
@@ -56,23 +56,23 @@ function argsSchema({ limits }: OperationDeps) {
       minimum: Number.MIN_SAFE_INTEGER,
       maximum: Number.MAX_SAFE_INTEGER,
       default: 0,
-      description: 'First byte to read; negative: from the end.',
+      description: 'First byte; negative: from the end.',
     }),
     limit: Type.Integer({
       minimum: 1,
       maximum: Number.MAX_SAFE_INTEGER,
       default: limits.maxOutputBytes,
-      description: 'Bytes at most. Saves tokens.',
+      description: 'Bytes at most.',
     }),
     stream: Type.Union([Type.Literal('stdout'), Type.Literal('stderr')], {
       default: 'stdout',
-      description: 'stderr for errors.',
+      description: 'Which one.',
     }),
     wait: Type.Number({
       minimum: 0,
       maximum: MAX_WAIT_SECONDS,
       default: 0,
-      description: 'Seconds to wait for the end, a line that matches, or a question.',
+      description: 'Seconds to wait for the end, a match or a question.',
     }),
     until: Type.Union([Type.Literal('end'), Type.Literal('output')], {
       default: 'end',
@@ -86,7 +86,7 @@ function argsSchema({ limits }: OperationDeps) {
       Type.String({
         minLength: 1,
         maxLength: MAX_PATTERN_CHARS,
-        description: 'Regular expression (JavaScript; (?i) first ignores case): only lines that match.',
+        description: 'Regular expression; (?i) ignores case. Only lines that match.',
       }),
     ),
     context_lines: Type.Integer({
@@ -95,7 +95,7 @@ function argsSchema({ limits }: OperationDeps) {
       default: 0,
       description: 'Lines around each match.',
     }),
-    plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.' })),
+    plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.', ...UNLISTED })),
   });
 }
 

@@ -11,6 +11,7 @@ import {
   MIN_OUTPUT_BYTES,
   MIN_TIMEOUT_SECONDS,
 } from '../lib/limits.ts';
+import { UNLISTED } from './operation.ts';
 
 /** The arguments of `shell`. */
 export function shellArguments(limits: OperationLimits) {
@@ -24,18 +25,17 @@ export function shellArguments(limits: OperationLimits) {
     cwd: Type.Optional(
       Type.String({
         pattern: '^/',
-        description: 'Working directory, absolute. Instead of cd.',
+        description: 'Absolute. Instead of cd.',
       }),
     ),
     env: Type.Record(Type.String(), Type.String(), {
       default: {},
-      description: 'Variables of the command. Instead of export.',
+      description: 'Variables of the command.',
     }),
     context: Type.Optional(
       Type.String({
         pattern: CONTEXT_NAME,
-        description:
-          'A name. Keeps directory, variables, functions and options of the shell for the next call with it.',
+        description: 'A name: keeps directory, variables and functions for the next call with it.',
       }),
     ),
     dialog: Type.Optional(
@@ -44,67 +44,76 @@ export function shellArguments(limits: OperationLimits) {
           expect: Type.String({
             minLength: 1,
             maxLength: MAX_PATTERN_CHARS,
-            description: 'A regular expression; may span lines.',
+            description: 'Regular expression.',
           }),
           send: Type.String({ maxLength: MAX_SEND_CHARS, description: 'With its newline.' }),
         }),
         {
           minItems: 1,
           maxItems: MAX_DIALOG_STEPS,
-          description:
-            'With pty or interactive, where you know the questions: waits for each expect, then types its send. If one does not come, nothing more is typed and the program waits.',
+          description: 'With pty or interactive: waits for each expect, then types its send.',
         },
       ),
     ),
     stdin: Type.String({
       default: '',
-      description: 'Standard input. To write a file without quoting: cat > path.',
+      description: 'Standard input.',
     }),
     interactive: Type.Boolean({
       default: false,
-      description: 'For a command that asks questions: answers when it waits for input; reply with write_session.',
+      description: 'Answers when the command asks something; reply with write_session.',
     }),
     pty: Type.Boolean({
       default: false,
-      description: 'Like interactive, but in a terminal: for sudo, passwd, ssh, installers. All output is stdout.',
+      description: 'The same in a terminal: for sudo, passwd, ssh, installers.',
     }),
-    rows: Type.Integer({ minimum: 1, maximum: 1000, default: 24, description: 'Lines of the terminal, with pty.' }),
-    cols: Type.Integer({ minimum: 1, maximum: 1000, default: 120, description: 'Columns of the terminal, with pty.' }),
+    rows: Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 24,
+      description: 'Lines of the terminal, with pty.',
+      ...UNLISTED,
+    }),
+    cols: Type.Integer({
+      minimum: 1,
+      maximum: 1000,
+      default: 120,
+      description: 'Columns of the terminal, with pty.',
+      ...UNLISTED,
+    }),
     plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true with pty.' })),
     timeout: Type.Optional(
       Type.Number({
         minimum: MIN_TIMEOUT_SECONDS,
-        description: `Stops the command after this many seconds, up to ${longestSeconds(limits)}. Default: it may continue.`,
+        description: `Stops the command after so many seconds, up to ${longestSeconds(limits)}.`,
       }),
     ),
     background: Type.Boolean({
       default: false,
-      description: 'Answers at once and lets the command continue: for long work.',
+      description: 'Answers at once; the command continues.',
     }),
     on_timeout: Type.Optional(
       Type.Union([Type.Literal('kill'), Type.Literal('background')], {
-        description: 'background: at timeout it is not stopped, and continues.',
+        description: 'background: it continues after timeout.',
       }),
     ),
-    notify: Type.Optional(
-      Type.Boolean({ description: 'Tells the owner when it has ended, if that is after this answer.' }),
-    ),
+    notify: Type.Optional(Type.Boolean({ description: 'Tells the owner when it ends after this answer.' })),
     keep: Type.Union([Type.Literal('both'), Type.Literal('head'), Type.Literal('tail')], {
       default: 'both',
-      description: 'Part of over-long output to answer with: tail for how it ended.',
+      description: 'Part of too long output to show.',
     }),
     key: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: MAX_KEY_CHARS,
-        description: 'For a safe repeat: a call with the same key within 24 h runs nothing again.',
+        description: 'A repeat with the same key runs nothing again.',
       }),
     ),
     max_output: Type.Integer({
       minimum: Math.min(MIN_OUTPUT_BYTES, limits.maxOutputBytes),
       maximum: limits.maxOutputBytes,
       default: limits.maxOutputBytes,
-      description: 'Bytes of output to answer with, from 256. Saves tokens.',
+      description: 'Bytes of output to show, from 256.',
     }),
   });
 }

@@ -13,9 +13,8 @@ import { defineOperation, type Operation } from './operation.ts';
 export function undoOperation(deps: FileDeps): Operation {
   return defineOperation(deps, {
     name: 'undo',
-    summary: 'Undo a change of a file',
-    description:
-      'Restores what a file had before write_file or edit_file. Without path and change it lists the changes of this token. An undo can be undone.',
+    summary: 'Undo a change',
+    description: 'Restores what a file had before write_file or edit_file. Without arguments, lists your changes.',
     args: undoArguments,
     result: Type.Object({
       path: Type.Optional(Type.String({ description: 'The file.' })),
@@ -39,8 +38,8 @@ export function undoOperation(deps: FileDeps): Operation {
 }
 
 const undoArguments = Type.Object({
-  path: Type.Optional(Type.String({ minLength: 1, description: 'Undo the last change of this file.' })),
-  change: Type.Optional(Type.String({ description: 'Undo this change.' })),
+  path: Type.Optional(Type.String({ minLength: 1, description: 'Its last change.' })),
+  change: Type.Optional(Type.String({ description: 'Id of a change.' })),
 });
 
 const listed = Type.Object({

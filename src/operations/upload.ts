@@ -12,7 +12,7 @@ import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
 import type { AskAboutUpload, Upload } from '../files/upload.ts';
 import { OperationNotAllowed } from '../lib/errors.ts';
 import { ALLOWED, type Decision } from '../rules/rule.ts';
-import { defineOperation, type Operation } from './operation.ts';
+import { defineOperation, type Operation, UNLISTED } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
 /** The mode of a new file. */
@@ -28,7 +28,7 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'upload',
     summary: 'Upload a file',
-    description: 'Makes a link that takes one file by PUT, without a token, for ten minutes: curl -fT FILE URL.',
+    description: 'Makes a link that takes one file, without a token, for ten minutes: curl -fT FILE URL.',
     args: uploadArguments,
     result: Type.Object({
       url: Type.Optional(Type.String({ description: 'The link.' })),
@@ -69,12 +69,13 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
 const uploadArguments = Type.Object({
   path: Type.String({
     minLength: 1,
-    description: 'Absolute path.',
+    description: 'Absolute.',
     examples: ['/tmp/file'],
   }),
   mode: Type.String({
     default: NEW_MODE.toString(8),
     description: 'Of a new file; a replaced one keeps its own.',
+    ...UNLISTED,
   }),
   file: Type.Optional(
     Type.Object(

@@ -4,14 +4,14 @@ import { type Answer, type CallContext, SPARE } from '../calls/context.ts';
 import { type Changed, changeFile, type FileDeps, type OldFile } from '../files/change.ts';
 import { changeFields, modeOf } from '../files/fields.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { defineOperation, type Operation } from './operation.ts';
+import { defineOperation, type Operation, UNLISTED } from './operation.ts';
 
 /** `write_file`: writes a whole file, or appends to it. */
 export function writeFileOperation(deps: FileDeps): Operation {
   return defineOperation(deps, {
     name: 'write_file',
     summary: 'Write a file',
-    description: 'Writes a file: the old one or the new one, never half. undo restores the old content.',
+    description: 'Writes a file, whole or not at all. undo restores the old content.',
     args: writeFileArguments,
     result: Type.Object({
       created: Type.Optional(Type.Boolean({ description: 'True when there was no file.' })),
@@ -26,17 +26,18 @@ export function writeFileOperation(deps: FileDeps): Operation {
 }
 
 const writeFileArguments = Type.Object({
-  path: Type.String({ minLength: 1, description: 'Absolute path.', examples: ['/tmp/hello.txt'] }),
-  content: Type.String({ description: 'All of the file, or Base64.', examples: ['hello\n'] }),
+  path: Type.String({ minLength: 1, description: 'Absolute.', examples: ['/tmp/hello.txt'] }),
+  content: Type.String({ description: 'All of it.', examples: ['hello\n'] }),
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
     default: 'utf8',
     description: 'Encoding of content.',
+    ...UNLISTED,
   }),
-  append: Type.Boolean({ default: false, description: 'Add content at the end.' }),
+  append: Type.Boolean({ default: false, description: 'At the end.' }),
   mode: Type.Optional(Type.String({ description: 'Such as 644. Default: as it was.' })),
-  create_directories: Type.Boolean({ default: false, description: 'Make missing directories.' }),
+  create_directories: Type.Boolean({ default: false, description: 'Where missing.' }),
   expected_sha256: Type.Optional(
-    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Write only if the file has this hash.' }),
+    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Only if the file has it.' }),
   ),
 });
 

@@ -7,7 +7,7 @@ import { InvalidArguments } from '../lib/errors.ts';
 import { LOOK_SECONDS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { CommandInput } from '../process/input.ts';
 import type { Session } from '../sessions/session.ts';
-import { defineOperation, type Operation } from './operation.ts';
+import { defineOperation, type Operation, UNLISTED } from './operation.ts';
 
 /** `write_session`: types into the open input of a command, and answers with the result. */
 export function writeSessionOperation(deps: OperationDeps): Operation {
@@ -15,8 +15,7 @@ export function writeSessionOperation(deps: OperationDeps): Operation {
   return defineOperation(deps, {
     name: 'write_session',
     summary: 'Type into a command',
-    description:
-      'Types into a command started with interactive or pty, and answers with what it writes then. written counts the bytes of input that it took.',
+    description: 'Types into a command started with interactive or pty, and answers with what it writes then.',
     args: writeArguments,
     result: Type.Object({
       ...sliceFields,
@@ -63,24 +62,25 @@ export function writeSessionOperation(deps: OperationDeps): Operation {
 const WRITTEN_CHARS = 30;
 
 const writeArguments = Type.Object({
-  session: Type.String({ description: 'Id from an answer.' }),
+  session: Type.String({ description: 'Its id.' }),
   input: Type.String({
     maxLength: 65_536,
     default: '',
-    description: 'Text; a line ends with a newline. \\u0003 is Ctrl-C in a terminal.',
+    description: 'Text; a line ends with a newline. \\u0003 is Ctrl-C.',
   }),
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
     default: 'utf8',
     description: 'base64: input is exact bytes.',
+    ...UNLISTED,
   }),
-  close: Type.Boolean({ default: false, description: 'Ends the input after this text, like Ctrl-D.' }),
+  close: Type.Boolean({ default: false, description: 'Ends the input after it, like Ctrl-D.' }),
   wait: Type.Number({
     minimum: 0,
     maximum: MAX_WAIT_SECONDS,
     default: 5,
-    description: 'Seconds to wait for the next prompt or the end.',
+    description: 'Seconds to wait for a prompt or the end.',
   }),
-  plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.' })),
+  plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.', ...UNLISTED })),
 });
 
 function plainOf({ plain }: Static<typeof writeArguments>): { readonly plain?: boolean } {

@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import SwaggerParser from '@apidevtools/swagger-parser';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { McpClient } from '../../helpers/mcp.ts';
 import { TestNats } from '../../helpers/nats.ts';
 import { linesOf } from '../../helpers/record.ts';
 import { Trigger } from '../../helpers/trigger.ts';
@@ -64,6 +67,28 @@ async function serverNamed(name: string, token = hub.token): Promise<Fields | un
   const { servers } = await call('list_servers', {}, token);
   return (servers as Fields[]).find((one) => one['name'] === name);
 }
+
+describe('what a model reads before it calls', () => {
+  test('is as short as for one server: the tools, and the document for a GPT', async () => {
+    await using client = await McpClient.overHttp(hub);
+    expect(client.tools).toHaveLength(17);
+    expect(JSON.stringify(client.tools).length).toBeLessThanOrEqual(12_000);
+    const document = JSON.parse((await hub.request('/openapi.json')).text);
+    expect(JSON.stringify(document).length).toBeLessThanOrEqual(16_000);
+    expect((await new Validator().validate(structuredClone(document))).errors).toBeUndefined();
+    expect(await SwaggerParser.validate(document)).toBeDefined();
+  });
+
+  test('says that a server has to be named, and how many are called at once', async () => {
+    await using client = await McpClient.overHttp(hub);
+    const tools = new Map(client.tools.map((tool) => [tool.name, tool]));
+    for (const name of ['shell', 'look', 'list_sessions', 'read_file', 'write_file', 'edit_file', 'undo', 'upload'])
+      expect([name, tools.get(name)?.inputSchema.required?.[0]]).toEqual([name, 'server']);
+    expect(JSON.stringify(tools.get('shell')?.inputSchema.properties?.['server'])).toContain('never guess');
+    for (const word of ['several servers', 'read_run', 'batches'])
+      expect(tools.get('run_on')?.description).toContain(word);
+  });
+});
 
 describe('a call', () => {
   test('runs on the server that it names, and the answer says first where that was', async () => {
