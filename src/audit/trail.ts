@@ -105,7 +105,8 @@ export class Trail {
 
   /** A command has ended, or was not run. */
   ended(session: Session): void {
-    const { status, exit_code, duration_ms, stdout_bytes, stderr_bytes, survivors, usage, decision } = session.record;
+    const { record } = session;
+    const { status, exit_code, duration_ms, stdout_bytes, stderr_bytes, survivors, usage, decision } = record;
     const isSmall = stdout_bytes + stderr_bytes <= HASHED_AT_ONCE_BYTES;
     const hashes = isSmall ? hashesNow(session) : {};
     this.record?.writeLater(() => ({
@@ -113,6 +114,7 @@ export class Trail {
       ...this.#who(session),
       status,
       ...(status === 'denied' && { reason: this.#mask(decision?.reason ?? '') }),
+      ...(record.taken_back === true && { taken_back: true }),
       exit_code,
       duration_ms,
       stdout_bytes,

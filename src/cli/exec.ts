@@ -87,7 +87,7 @@ async function execute(
   using terminal =
     options.tty === true ? openTerminal(processEnvironment(), (fault) => fail(EXIT_EXEC, fault)) : undefined;
   const input = terminal === undefined ? await standardInput(options, interrupts) : terminal.input;
-  if (isForMany(options)) return execOnMany(client, orderForMany(cmd, options, input));
+  if (isForMany(options)) return execOnMany(client, orderForMany(cmd, options, input), interrupts);
   const started = await start(client, orderOf(cmd, options, input, terminal), interrupts);
   if (options.detach === true) {
     await writeAll(1, Buffer.from(`${started.session}\n`));

@@ -9,6 +9,7 @@ import { visibleJson, visibleText } from '../lib/visible.ts';
 import { SIGNALS } from '../process/signals.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
 import { processEnvironment } from '../settings/environment.ts';
+import { describeStop, STOP_SECONDS, type StopAnswer } from './exec-many.ts';
 import { EXIT_FAILURE, EXIT_USAGE, endOutput, fail } from './exit.ts';
 import { numberOption } from './number-option.ts';
 import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './remote.ts';
@@ -112,10 +113,15 @@ async function stopSession(id: string, options: RemoteOptions & { readonly signa
     }
     const session = await findSession(client, id);
     const args = { session, signal: options.signal };
-    const { status, signalled } = await retry(
-      () => client.call<Killed>('kill_session', args),
+    const answer = await retry(
+      () => client.call<Killed | StopAnswer>('kill_session', args, { seconds: STOP_SECONDS }),
       isTransientOnceReached(),
     );
+    if ('run' in answer) {
+      for (const line of describeStop(answer)) await print(`${oneLine(line)}\n`);
+      return;
+    }
+    const { status, signalled } = answer;
     await print(
       `${session}\t${oneLine(status)}\t${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled\n`,
     );

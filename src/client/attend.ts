@@ -6,7 +6,7 @@ import { Backoff, isSafeToRetry, isTransient, retry } from './backoff.ts';
 import { writeAll } from './descriptor.ts';
 import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused, UNAUTHORIZED } from './faults.ts';
 import { type Input, textOf } from './input.ts';
-import type { Interrupt, Interrupts } from './interrupts.ts';
+import { type Interrupt, type Interrupts, signalFor } from './interrupts.ts';
 import { readStream, type Started } from './sessions.ts';
 
 /** Follows a command until it ends: passes on its output, its input, and signals. */
@@ -101,7 +101,7 @@ export class Attendance {
     if (count > 2) {
       leave(this.interrupts, `if it still runs: agent3 session stop --signal KILL ${this.started.session}`);
     }
-    void this.#kill(count === 2 || signal === 'SIGTERM' ? 'TERM' : signal === 'SIGHUP' ? 'HUP' : 'INT');
+    void this.#kill(signalFor(signal, count));
   }
 
   async #kill(signal: 'INT' | 'TERM' | 'HUP'): Promise<void> {

@@ -5,6 +5,12 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** A signal that asks this program to end. */
 export type Interrupt = (typeof SIGNALS)[number];
 
+/** Returns the signal for a command when this program gets one: the same, and from the second on, one that ends more. */
+export function signalFor(signal: Interrupt, count: number): 'INT' | 'TERM' | 'HUP' {
+  if (count > 1 || signal === 'SIGTERM') return 'TERM';
+  return signal === 'SIGHUP' ? 'HUP' : 'INT';
+}
+
 /** Receives the signals that ask this program to end. */
 export class Interrupts {
   readonly #heard: Interrupt[] = [];

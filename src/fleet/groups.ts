@@ -68,6 +68,28 @@ export function groupResults(results: readonly Result[], maxChars: number): Grou
   });
 }
 
+/** A call that a server, or the hub, has refused. */
+interface Refusal {
+  readonly name: string;
+  readonly error: string;
+  readonly message: string;
+}
+
+const MOST_REFUSALS = 20;
+
+/** Servers that were refused for the same reason, together. */
+export function groupRefusals(refusals: readonly Refusal[]): { servers: string[]; error: string; message: string }[] {
+  const byReason = new Map<string, { servers: string[]; error: string; message: string }>();
+  for (const { name, error, ...one } of refusals) {
+    // The message of a server begins with its name.
+    const message = one.message.startsWith(`${name}: `) ? one.message.slice(name.length + 2) : one.message;
+    const reason = byReason.get(message) ?? { servers: [], error, message };
+    reason.servers.push(name);
+    byReason.set(message, reason);
+  }
+  return [...byReason.values()].slice(0, MOST_REFUSALS).map((one) => ({ ...one, servers: foldNames(one.servers) }));
+}
+
 /** What a group shows of its output. */
 function textOf(result: Result, largest: Result): { stdout?: string; stderr?: string; diff?: string } {
   const { stdout, stderr } = result;

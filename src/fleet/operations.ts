@@ -8,6 +8,7 @@ import type { FleetDeps } from './fleet-deps.ts';
 import { parseFleetId } from './ids.ts';
 import { listServersOperation } from './list-servers.ts';
 import { manyOperations } from './run-on.ts';
+import { withRuns } from './stop-run.ts';
 
 /** They are told with `server` where they work. */
 const BY_SERVER: readonly string[] = [
@@ -49,7 +50,10 @@ export function requireOwnSession(session: string): void {
 /** The operations of a hub: those of an agent, on the server that a call names, and those of the fleet. */
 export function fleetOperations(operations: readonly Operation[], fleet: FleetDeps): Operation[] {
   const routed = operations.map((operation) => {
-    if (BY_SESSION.includes(operation.name)) return withRoute(fleet, operation, operation.args, bySession);
+    if (BY_SESSION.includes(operation.name)) {
+      const bySessions = withRoute(fleet, operation, operation.args, bySession);
+      return operation.name === 'kill_session' ? withRuns(fleet, bySessions) : bySessions;
+    }
     if (BY_SERVER.includes(operation.name)) return withRoute(fleet, operation, withServer(operation), byServer);
     return LINKS.includes(operation.name) ? withRoute(fleet, operation, withServer(operation), onHubAlone) : operation;
   });

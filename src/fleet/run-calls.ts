@@ -10,15 +10,14 @@ import { RunApproval } from './run-approval.ts';
 export function callsOf({ deps, door }: FleetDeps, context: CallContext): CallOne {
   const { principal, address } = context;
   const request = context.request ?? Bun.randomUUIDv7();
-  return (server, op, given, shared) => {
+  return (server, op, given, shared, cancelled) => {
     const call = {
       ...{ principal, address, request },
       deadline: Deadline.after(deps.limits.replySeconds),
       shutdown: new OneShotEvent(),
       // Of a session both streams are wanted, which the lean doors do not send together.
       isLean: op === 'shell',
-      // What takes something back is itself not taken back.
-      ...(context.cancelled && op !== 'kill_session' && { cancelled: context.cancelled }),
+      ...(cancelled !== undefined && { cancelled }),
       via: { server: `${server.name}@${server.tag}`, request },
     };
     // Looks again and again at one session: they are no calls of the client.
@@ -27,7 +26,8 @@ export function callsOf({ deps, door }: FleetDeps, context: CallContext): CallOn
         throw new SessionNotFound('It was removed from the fleet.');
       return door.callServer(server, op, given, contextOf(deps, call));
     }
-    const subject = { name: op, needs: op, readOnly: false, recorded: 'before' } as const;
+    const whileFrozen = op === 'kill_session';
+    const subject = { name: op, needs: op, readOnly: false, recorded: 'before', whileFrozen } as const;
     return underPolicy(deps, subject, given, call, (policy) =>
       door.callServer(server, op, given, { ...policy, shared }),
     );

@@ -8,10 +8,11 @@ import { defineOperation, type Operation, UNLISTED } from '../operations/operati
 import { chooseServers, planBatches } from './choose.ts';
 import type { FleetServer } from './door.ts';
 import type { FleetDeps } from './fleet-deps.ts';
-import { type Group, groupResults } from './groups.ts';
+import { type Group, groupRefusals, groupResults } from './groups.ts';
 import { type Progress, Run } from './run.ts';
 import { askOnceOf, callsOf } from './run-calls.ts';
 import type { Runs } from './runs.ts';
+import { stopRun } from './stop-run.ts';
 
 /** Limit for servers that are called at the same time. */
 const MOST_PARALLEL = 16;
@@ -20,7 +21,6 @@ const MOST_SERVERS = 500;
 const OUTPUT_BYTES = 8192;
 /** Characters of an answer for everything except the output. */
 const ROOM_CHARS = 20_000;
-const MOST_FAILURES_SHOWN = 20;
 
 const names = Type.Array(Type.String());
 /** A name has at most 63 characters; the rest is for ranges. */
@@ -97,6 +97,13 @@ const args = Type.Object({
     default: OUTPUT_BYTES,
     description: 'Bytes from each server.',
   }),
+  wait: Type.Number({
+    minimum: 0,
+    maximum: MAX_WAIT_SECONDS,
+    default: MAX_WAIT_SECONDS,
+    description: 'Seconds to wait for the end of all.',
+    ...UNLISTED,
+  }),
 });
 type RunOnArguments = Static<typeof args>;
 
@@ -136,11 +143,12 @@ function runOnOperation(fleet: FleetDeps): Operation {
         parallel: given.parallel,
         maxFailures: given.max_failures,
       };
-      const run = runs.begin(new Run(context.principal, plan, callsOf(fleet, context), askOnceOf(fleet)));
-      const unsubscribe = context.cancelled?.subscribe(() => run.cancel());
+      const calls = callsOf(fleet, context);
+      const run = runs.begin(new Run(context.principal, plan, calls, askOnceOf(fleet)));
+      const unsubscribe = context.cancelled?.subscribe(() => void stopRun(run, 'TERM', calls));
       context.watch?.(() => 0);
       // Who waits for a person is told so at once.
-      await run.settled(context.deadline.before(LOOK_SECONDS), context.shutdown, run.asks);
+      await run.settled(context.deadline.before(LOOK_SECONDS).orAfter(given.wait), context.shutdown, run.asks);
       unsubscribe?.();
       return describeRun(run, revalidate(context, withheld(run)), ignored);
     },
@@ -215,7 +223,7 @@ function describeRun(run: Run, context: CallContext, ignored: string | undefined
     unreachable: named('unreachable'),
     not_started: named('not started'),
   };
-  const failed = refusalsOf(all);
+  const failed = groupRefusals(all.flatMap(([name, one]) => (one.kind === 'failed' ? [{ ...one, name }] : [])));
   const shown: Shown = {
     servers: foldNames(all.map(([name]) => name)),
     run: run.id,
@@ -229,24 +237,13 @@ function describeRun(run: Run, context: CallContext, ignored: string | undefined
   return shown;
 }
 
-/** Servers that were refused for the same reason, together. */
-function refusalsOf(all: readonly (readonly [string, Progress])[]): NonNullable<Shown['failed']> {
-  const byReason = new Map<string, { servers: string[]; error: string; message: string }>();
-  for (const [name, one] of all) {
-    if (one.kind !== 'failed') continue;
-    // The message of a server begins with its name.
-    const message = one.message.startsWith(`${name}: `) ? one.message.slice(name.length + 2) : one.message;
-    const reason = byReason.get(message) ?? { servers: [], error: one.error, message };
-    reason.servers.push(name);
-    byReason.set(message, reason);
-  }
-  const refusals = [...byReason.values()].slice(0, MOST_FAILURES_SHOWN);
-  return refusals.map((one) => ({ ...one, servers: foldNames(one.servers) }));
-}
-
 function adviceOf(run: Run): string | undefined {
+  const follow = `Follow it with read_run {"run":"${run.id}","wait":40}.`;
+  if (!run.finished.fired && run.stopped.fired)
+    return `It was stopped, and has not ended everywhere. ${follow} kill_session {"session":"${run.id}","signal":"KILL"} forces the end.`;
   if (!run.finished.fired)
-    return `It continues.${describeAsking(run)} Follow it with read_run {"run":"${run.id}","wait":40}.`;
+    return `It continues.${describeAsking(run)} ${follow} kill_session with this id stops all of it.`;
+  if (run.stopped.fired) return 'It was stopped: nothing more is started.';
   if (run.approval?.denied.fired === true) return 'A person has denied it: nothing more is started.';
   if (run.stoppedBefore === undefined) return undefined;
   return `Batch ${run.stoppedBefore} was not begun: ${run.failures.length} failed, and max_failures is ${run.plan.maxFailures}.`;

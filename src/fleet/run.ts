@@ -20,12 +20,13 @@ export interface Plan {
   readonly maxFailures: number;
 }
 
-/** Runs an operation on a server of the run. `plan` is the shared approval of several servers. */
+/** Runs an operation on a server of the run. `plan` is the shared approval of several servers; `cancelled` takes the call back. */
 export type CallOne = (
   server: FleetServer,
   op: 'shell' | 'read_session' | 'kill_session',
   args: Plan['args'],
   plan?: PlanOfCall,
+  cancelled?: OneShotEvent,
 ) => Promise<Answer>;
 
 /** Creates the shared approval for these servers of a run. */
@@ -38,7 +39,7 @@ export type Progress =
   | { readonly kind: 'waiting'; readonly session: string }
   | { readonly kind: 'done'; readonly result: Result }
   | { readonly kind: 'unreachable'; readonly message: string }
-  | { readonly kind: 'failed'; readonly error: string; readonly message: string };
+  | { readonly kind: 'failed'; readonly status: number; readonly error: string; readonly message: string };
 
 /** How long one request waits for the end of a command. */
 const FOLLOW_SECONDS = 30;
@@ -57,11 +58,12 @@ export class Run {
   readonly finished = new OneShotEvent();
   /** Fires when nothing runs and the run waits for a person. */
   readonly asks = new OneShotEvent();
-  readonly #cancelled = new OneShotEvent();
+  /** Fires when the run is stopped: it begins nothing more, and takes back each call whose session is not known yet. */
+  readonly stopped = new OneShotEvent();
+  readonly #called = new Map<FleetServer, OneShotEvent>();
   readonly #progress = new Map<string, Progress>();
   #stoppedBefore: number | undefined;
   #approval: RunApproval | undefined;
-  readonly #takenBack = new Set<string>();
 
   constructor(
     readonly principal: string,
@@ -100,18 +102,9 @@ export class Run {
     return sum;
   }
 
-  get isCancelled(): boolean {
-    return this.#cancelled.fired;
-  }
-
-  /** Starts nothing more and withdraws requests that wait for a person. The caller stops what runs. */
-  cancel(): void {
-    if (this.#cancelled.fired) return;
-    this.#cancelled.fire();
-    for (const server of this.plan.servers) {
-      const one = this.#progress.get(server.name);
-      if (one?.kind === 'waiting') void this.#takeBack(server, one.session);
-    }
+  /** The servers on which it runs or waits, at most `parallel`. The event of each fires when its session is known, or it has ended there. */
+  get called(): ReadonlyMap<FleetServer, OneShotEvent> {
+    return this.#called;
   }
 
   /** Runs all batches. Resolves when the run is over. */
@@ -148,13 +141,17 @@ export class Run {
   }
 
   async #one(server: FleetServer): Promise<void> {
+    const known = new OneShotEvent();
+    this.#called.set(server, known);
     this.#progress.set(server.name, { kind: 'running' });
     try {
-      const answer = await this.call(server, 'shell', this.plan.args, this.#approval?.ofCall);
-      await this.#follow(server, answer);
+      const answer = await this.call(server, 'shell', this.plan.args, this.#approval?.ofCall, this.stopped);
+      await this.#follow(server, answer, known);
     } catch (error) {
       this.#progress.set(server.name, failureOf(error));
     } finally {
+      this.#called.delete(server);
+      known.fire();
       this.#approval?.over(server);
       this.#lookWhoWaits();
     }
@@ -167,7 +164,7 @@ export class Run {
 
   /** Nothing more is begun. */
   get #isOver(): boolean {
-    return this.#cancelled.fired || this.#approval?.denied.fired === true;
+    return this.stopped.fired || this.#approval?.denied.fired === true;
   }
 
   /** What one server alone asks is not a plan. */
@@ -176,18 +173,8 @@ export class Run {
     return rest.length > 1 ? this.askOnce(this, rest) : undefined;
   }
 
-  async #takeBack(server: FleetServer, session: string): Promise<void> {
-    if (this.#takenBack.has(session)) return;
-    this.#takenBack.add(session);
-    try {
-      await this.call(server, 'kill_session', { session });
-    } catch {
-      // It waits until its time is over, or for a person at that server.
-    }
-  }
-
   /** Follows a command that outlives its call to its end. */
-  async #follow(server: FleetServer, first: Answer): Promise<void> {
+  async #follow(server: FleetServer, first: Answer, known: OneShotEvent): Promise<void> {
     let answer = first;
     let pauseMs = FIRST_PAUSE_MS;
     const end = performance.now() + FOLLOWED_MS;
@@ -195,9 +182,8 @@ export class Run {
       if (!isOpen(answer)) break;
       const { session, status } = answer;
       this.#progress.set(server.name, { kind: status, session });
-      const isWaiting = status === 'waiting';
-      if (this.#cancelled.fired) return isWaiting ? await this.#takeBack(server, session) : undefined;
-      if (isWaiting) this.#approval?.wait(server);
+      known.fire();
+      if (status === 'waiting') this.#approval?.wait(server);
       else this.#approval?.over(server);
       this.#lookWhoWaits();
       const from = performance.now();
@@ -240,12 +226,17 @@ function hasFailed(progress: Progress): boolean {
 }
 
 /** What is no refusal is a fault of the hub; its record has it. */
-function failureOf(error: unknown): Progress {
+export function failureOf(error: unknown): Extract<Progress, { kind: 'unreachable' | 'failed' }> {
   if (!(error instanceof AgentError))
-    return { kind: 'failed', error: 'Internal error', message: 'The hub failed on this call; see its log.' };
+    return {
+      kind: 'failed',
+      status: 500,
+      error: 'Internal error',
+      message: 'The hub failed on this call; see its log.',
+    };
   const message = error.hint ?? '';
   if (error instanceof ServerUnreachable) return { kind: 'unreachable', message };
-  return { kind: 'failed', error: error.error, message };
+  return { kind: 'failed', status: error.status, error: error.error, message };
 }
 
 /** `most` characters of each stream, whatever the server sends; its session where that holds more. */

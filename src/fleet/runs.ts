@@ -45,10 +45,16 @@ export class Runs {
     return run;
   }
 
+  /** Returns a run of this token, or undefined. */
+  find(id: string, principal: string): Run | undefined {
+    const run = this.#runs.get(id.toLowerCase())?.run;
+    return run?.principal === principal ? run : undefined;
+  }
+
   /** Returns a run of this token. Throws `SessionNotFound`. */
   get(id: string, principal: string): Run {
-    const run = this.#runs.get(id)?.run;
-    if (run?.principal === principal) return run;
+    const run = this.find(id, principal);
+    if (run !== undefined) return run;
     throw new SessionNotFound(
       'There is no such run: it ended more than an hour ago, or the hub was restarted since. list_sessions with server shows what ran there.',
     );
@@ -78,7 +84,7 @@ export class Runs {
     const run = this.#runs.get(id)?.run;
     if (run?.approval === undefined) return 'no plan of this run waits';
     if (run.approval.digest !== digest) return 'the plan that waits is not what was shown';
-    if (run.isCancelled) return 'its client has taken the run back';
+    if (run.stopped.fired) return 'the run was stopped';
     if (run.finished.fired) return 'the run is over';
     return await run.approval.decide(decision);
   }

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { Type } from '@sinclair/typebox';
 import { type Hint, messageOf, outputFields, stateOf } from '../calls/answer.ts';
 import type { OperationDeps } from '../calls/context.ts';
-import { SIGNALS } from '../process/signals.ts';
+import { asksToEnd, SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
@@ -56,8 +56,11 @@ export function killSessionOperation(deps: OperationDeps): Operation {
 
 const WITHDRAWN = 'The request for approval was withdrawn: the command has not run and will not run.';
 
+/** The signals that ask a command to end. */
+export const ENDING_SIGNALS = SIGNALS.filter(asksToEnd);
+
 /** `SIGKILL`, `kill`, 9 and `"9"` are KILL. */
-function signalOf(given: unknown): { readonly signal?: string } {
+export function signalOf(given: unknown): { readonly signal?: string } {
   const named = SIGNALS.find((name) => String(given).trim() === String(constants.signals[`SIG${name}`]));
   if (named !== undefined) return { signal: named };
   return typeof given === 'string' ? { signal: given.trim().toUpperCase().replace(/^SIG/, '') } : {};

@@ -1,11 +1,15 @@
 import { describe, expect, test } from 'bun:test';
+import type { Answer } from '../../src/calls/context.ts';
 import { chooseServers, planBatches } from '../../src/fleet/choose.ts';
 import type { FleetServer } from '../../src/fleet/door.ts';
 import { groupResults, type Result } from '../../src/fleet/groups.ts';
 import { expandNames } from '../../src/fleet/names.ts';
-import { Run } from '../../src/fleet/run.ts';
-import { SessionNotFound } from '../../src/lib/errors.ts';
+import { type CallOne, Run } from '../../src/fleet/run.ts';
+import { type Stops, stopRun } from '../../src/fleet/stop-run.ts';
+import { OneShotEvent } from '../../src/lib/clock.ts';
+import { OutcomeUnknown, ServerRefusal, ServerUnreachable, SessionNotFound } from '../../src/lib/errors.ts';
 import { foldNames } from '../../src/lib/fold-names.ts';
+import { eventually } from '../helpers/waiting.ts';
 
 describe('names in short', () => {
   test.each([
@@ -180,4 +184,69 @@ test('a server that answers at once that its command runs is not asked without a
     result: { name: 'web1', exitCode: 0, stdout: 'lon', stderr: '', session: 'web1@x' },
   });
   expect(run.progress.get('web2')).toMatchObject({ kind: 'failed', message: 'It was removed from the fleet.' });
+});
+
+describe('a run that is stopped', () => {
+  test('begins nothing more, and says of each server how that went', async () => {
+    const names = ['ended', 'runs', 'stubborn', 'closed', 'away', 'lost', 'early', 'refuses', 'next'];
+    const servers = names.map((name) => ({ ...server(name), tag: 'x', key: name }) as unknown as FleetServer);
+    const ends = new Map(names.map((name) => [name, new OneShotEvent()]));
+    const calls: string[] = [];
+    const kills: unknown[] = [];
+    const call: CallOne = async ({ name }, op, args, _plan, cancelled): Promise<Answer> => {
+      calls.push(`${op} ${name}`);
+      if (op === 'shell') {
+        if (name === 'ended') return { exit_code: 0 };
+        // Its session is not known: the call itself is taken back.
+        if (name === 'early') {
+          await cancelled?.wait();
+          return { status: 'killed', exit_code: 143 };
+        }
+        if (name === 'lost') {
+          await cancelled?.wait();
+          throw new OutcomeUnknown('lost');
+        }
+        return { status: 'running', session: `${name}@aaaaaaaa` };
+      }
+      if (op === 'read_session') {
+        await ends.get(name)?.wait();
+        return { status: 'killed', exit_code: 143 };
+      }
+      kills.push(args);
+      if (name === 'away') throw new ServerUnreachable('away');
+      if (name === 'refuses') throw new ServerRefusal(403, 'Forbidden', 'refuses: not here', {});
+      if (name === 'closed') throw new ServerRefusal(404, 'Session not found', 'closed: gone', {});
+      if (name === 'stubborn' && args['signal'] === 'TERM') return { status: 'running', signalled: 1 };
+      ends.get(name)?.fire();
+      return { status: 'killed', signalled: 1 };
+    };
+    const plan = { servers, args: { max_output: 100 }, parallel: 8, batches: [8, 1], maxFailures: 9 };
+    const run = new Run('token', plan, call, () => undefined);
+    void run.start();
+    await eventually(
+      'five commands are followed',
+      () => calls.filter((one) => one.startsWith('read_session')).length === 5,
+    );
+    const stops: Stops = new Map();
+    await stopRun(run, 'TERM', call, stops);
+    expect([...stops].map(([{ name }, stop]) => [name, stop?.kind])).toEqual([
+      ['runs', 'stopped'],
+      ['stubborn', 'running'],
+      ['closed', 'ended'],
+      ['away', 'not reached'],
+      ['lost', 'not reached'],
+      ['early', 'stopped'],
+      ['refuses', 'failed'],
+    ]);
+    expect(kills).toContainEqual({ session: 'runs', signal: 'TERM' });
+    // A second one, with more force, goes to those that run still.
+    const before = kills.length;
+    await stopRun(run, 'KILL', call);
+    expect(kills.slice(before)).toContainEqual({ session: 'stubborn', signal: 'KILL' });
+    expect(kills.slice(before)).not.toContainEqual({ session: 'runs', signal: 'KILL' });
+    for (const end of ends.values()) end.fire();
+    await eventually('the run is over', () => run.finished.fired);
+    expect(calls).not.toContain('shell next');
+    expect(run.progress.get('next')).toEqual({ kind: 'not started' });
+  });
 });

@@ -7,6 +7,7 @@ import { PlanDesk } from '../../src/fleet/plan-desk.ts';
 import { type CallOne, Run } from '../../src/fleet/run.ts';
 import { RunApproval, type SendOrder } from '../../src/fleet/run-approval.ts';
 import { Runs } from '../../src/fleet/runs.ts';
+import { stopRun } from '../../src/fleet/stop-run.ts';
 import { OneShotEvent } from '../../src/lib/clock.ts';
 import { eventually } from '../helpers/waiting.ts';
 
@@ -89,6 +90,7 @@ class Asking {
   readonly orders: string[] = [];
   readonly #done = new Map<string, OneShotEvent>();
   readonly run: Run;
+  readonly call: CallOne;
   /** Servers that orders do not reach. */
   readonly away = new Set<string>();
 
@@ -100,17 +102,17 @@ class Asking {
     readonly runs = new Runs(),
   ) {
     const servers = names.map((name) => ({ name, tag: name, key: keyOf(name), labels: {} }) as unknown as FleetServer);
-    const call: CallOne = async ({ name }, op, _args, plan): Promise<Answer> => {
+    this.call = async ({ name }, op, { session }, plan): Promise<Answer> => {
       if (op === 'kill_session') {
-        this.killed.push(name);
+        this.killed.push(String(session));
         this.#end(name).fire();
-        return {};
+        return { status: 'denied', signalled: 0 };
       }
       if (op === 'shell') this.calls.push({ name, plan });
       if (!asks(name) || this.#end(name).fired)
-        return { exit_code: 0, stdout: 'ok', session: `${name}@x`, next_offset: 2, eof: true };
+        return { exit_code: 0, stdout: 'ok', session: `${name}@aaaaaaaa`, next_offset: 2, eof: true };
       if (op === 'read_session') await Bun.sleep(1);
-      return { status: 'waiting', session: `${name}@x` };
+      return { status: 'waiting', session: `${name}@aaaaaaaa` };
     };
     const send: SendOrder = async ({ name }, file) => {
       if (this.away.has(name)) return { state: 'refused', why: 'it is away' };
@@ -122,7 +124,7 @@ class Asking {
       // A token has 8 runs at most.
       `reports#${Math.random()}`,
       { servers, args: { ...PLAN.args }, parallel, batches, maxFailures: 0 },
-      call,
+      this.call,
       (run, rest) =>
         new RunApproval(
           { ...PLAN, run: run.id, servers: rest.map(({ name, key }) => ({ name, key, instance: INSTANCE })) },
@@ -191,7 +193,7 @@ describe('a run', () => {
     const others = Array.from({ length: 40 }, () => new Asking(['web1', 'web2'], [2], 2, undefined, asking.runs));
     for (const other of others) await other.waiting('web1', 'web2');
     expect(asking.runs.plans()).toHaveLength(32);
-    for (const one of [asking, ...others]) one.run.cancel();
+    for (const { run, call } of [asking, ...others]) void stopRun(run, 'TERM', call);
   });
 
   test('that was denied begins nothing more', async () => {
@@ -222,12 +224,14 @@ describe('a run', () => {
     expect(asking.calls.map(({ name }) => name)).toEqual(['web1', 'web2']);
   });
 
-  test('that its client takes back takes back what waits, and is not approved any more', async () => {
+  test('that is stopped takes back what waits, and is not approved any more', async () => {
     const asking = new Asking(['web1', 'web2', 'web3'], [3], 2);
     await asking.waiting('web1', 'web2');
-    asking.run.cancel();
-    expect(await asking.decide('approve')).toBe('its client has taken the run back');
+    const stopped = stopRun(asking.run, 'TERM', asking.call);
+    expect(await asking.decide('approve')).toBe('the run was stopped');
+    await stopped;
     await asking.finished();
+    // Each server knows its own session, without the letters of its key.
     expect(asking.killed.sort()).toEqual(['web1', 'web2']);
     expect(asking.orders).toEqual([]);
     expect(asking.calls.map(({ name }) => name)).toEqual(['web1', 'web2']);

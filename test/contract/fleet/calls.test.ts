@@ -79,7 +79,7 @@ describe('what a model reads before it calls', () => {
     expect(await SwaggerParser.validate(document)).toBeDefined();
   });
 
-  test('says that a server has to be named, and how many are called at once', async () => {
+  test('says that a server has to be named, how many are called at once, and how that is stopped', async () => {
     await using client = await McpClient.overHttp(hub);
     const tools = new Map(client.tools.map((tool) => [tool.name, tool]));
     for (const name of ['shell', 'look', 'list_sessions', 'read_file', 'write_file', 'edit_file', 'undo', 'upload'])
@@ -87,6 +87,7 @@ describe('what a model reads before it calls', () => {
     expect(JSON.stringify(tools.get('shell')?.inputSchema.properties?.['server'])).toContain('never guess');
     for (const word of ['several servers', 'read_run', 'batches'])
       expect(tools.get('run_on')?.description).toContain(word);
+    expect(JSON.stringify(tools.get('kill_session'))).toContain('of a run');
   });
 });
 

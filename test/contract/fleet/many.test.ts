@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
+import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
@@ -12,6 +13,7 @@ const directory = new TemporaryDirectory();
 const TOKENS = directory.join('tokens.json');
 const AUDIT = directory.join('hub.jsonl');
 const UP = ['web1', 'web2', 'web3'];
+const recordOf = (name: string): string => directory.join(`${name}.jsonl`);
 
 let nats: TestNats;
 let hub: Agent;
@@ -20,7 +22,8 @@ const servers: Agent[] = [];
 beforeAll(async () => {
   // web4 is in the inventory, and nobody has started it.
   nats = await TestNats.start(...UP, 'web4');
-  for (const name of UP) servers.push(await startAgent(nats.serverSettings(name, 'full')));
+  for (const name of UP)
+    servers.push(await startAgent({ ...nats.serverSettings(name, 'full'), AGENT3_AUDIT_FILE: recordOf(name) }));
   hub = await startAgent({
     ...nats.hubSettings,
     AGENT3_TOKENS_FILE: TOKENS,
@@ -137,7 +140,7 @@ describe('run_on', () => {
     [{ cmd: 'true', servers: ['web9'] }, 'no server web9'],
     [{ cmd: 'true', servers: [] }, 'chooses no server'],
     [{ cmd: 'true', select: 'role=mail' }, 'chooses no server'],
-    [{ cmd: 'true', servers: UP, batches: [1] }, 'reach 1 of 3'],
+    [{ cmd: 'true', servers: UP, batches: [1] }, 'cover only 1 of 3'],
     [{ cmd: 'true', select: 'failed:none' }, 'There is no such run'],
     [{ servers: UP }, 'cmd'],
     [{ cmd: 'true', servers: ['hub', 'web1'] }, 'hub is the hub itself'],
@@ -199,6 +202,126 @@ describe('agent3 exec', () => {
     expect(mixed.code).toBe(1);
     expect(mixed.stdout).toBe('web[1,3]:\nweb2 (exit code 4):\nother\n');
     expect(mixed.stderr).toBe('agent3: unreachable, nothing was run: web4\n');
+  });
+});
+
+describe('kill_session with the id of a run', () => {
+  /** A run of a command that has ended on web1 and continues on the others. */
+  async function begun(args: Fields = {}) {
+    const begin = directory.join(crypto.randomUUID());
+    const cmd = `echo x >> ${begin}; ${onlyOn(0, 'exit 0')}; exec sleep 300`;
+    // web4, where nobody is, comes after these.
+    const { run } = await call('run_on', { select: 'role=web', cmd, batches: [3, '100%'], wait: 0, ...args });
+    await eventually('it has begun on three', () => existsSync(begin) && readFileSync(begin, 'utf8') === 'x\nx\nx\n');
+    await eventually('it has ended on web1', async () => {
+      const { groups } = await call('read_run', { run });
+      return (groups as unknown[]).length === 1;
+    });
+    return String(run);
+  }
+  const ended = (run: string): Promise<Fields> =>
+    eventually('the run is over', async () => {
+      const shown = await call('read_run', { run, wait: 1 });
+      return shown['status'] !== 'running' && shown;
+    });
+
+  test('takes back calls that have not answered yet, and begins no further batch', async () => {
+    const run = await begun();
+    expect(await call('kill_session', { session: run.toUpperCase() })).toEqual({
+      run,
+      servers: ['web[1-4]'],
+      stopped: ['web[2-3]'],
+      ended: ['web1'],
+      not_started: ['web4'],
+      http: 200,
+    });
+    expect(await ended(run)).toMatchObject({
+      status: 'stopped',
+      groups: [
+        { servers: ['web[2-3]'], status: 'killed' },
+        { servers: ['web1'], exit_code: 0 },
+      ],
+      not_started: ['web4'],
+      message: 'It was stopped: nothing more is started.',
+    });
+    expect(linesOf(recordOf('web2')).at(-1)).toMatchObject({ event: 'end', status: 'killed', taken_back: true });
+    expect(await call('kill_session', { session: run })).toMatchObject({
+      ended: ['web[1-3]'],
+      message: 'The run was over before: nothing was done.',
+    });
+  });
+
+  test('signals the sessions that are known, and both sides have it on record', async () => {
+    const run = await begun();
+    // The calls on the servers are over after 5 s, and the hub follows the sessions.
+    await call('read_run', { run, wait: 3 });
+    await call('read_run', { run, wait: 3 });
+    expect(await call('kill_session', { session: run, signal: 'SIGINT' })).toMatchObject({
+      stopped: ['web[2-3]'],
+      ended: ['web1'],
+    });
+    await ended(run);
+    const lines = linesOf(AUDIT).filter(({ op }) => op === 'kill_session');
+    const told = lines.slice(lines.findLastIndex(({ session }) => session === run) + 1);
+    expect(told.map(({ server }) => String(server).split('@')[0]).sort()).toEqual(['web2', 'web3']);
+    const onServer = (name: string): Fields[] =>
+      linesOf(recordOf(name)).filter(({ request, op }) => op === 'kill_session' && request === told[0]?.['request']);
+    expect(onServer('web2')).toMatchObject([{ op: 'kill_session', signal: 'INT' }]);
+    expect(onServer('web1')).toEqual([]);
+  });
+
+  test('says whom it has not reached, and takes a repeat', async () => {
+    const run = await begun();
+    await call('read_run', { run, wait: 3 });
+    await call('read_run', { run, wait: 3 });
+    const pid = servers[2]?.pid ?? 0;
+    process.kill(pid, 'SIGSTOP');
+    try {
+      expect(await call('kill_session', { session: run })).toMatchObject({
+        stopped: ['web2'],
+        not_reached: ['web3'],
+        message: expect.stringContaining('It may run on those of not_reached'),
+      });
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    const again = await eventually('web3 is back', async () => {
+      const answer = await call('kill_session', { session: run, signal: 'KILL' });
+      return answer['not_reached'] === undefined && answer;
+    });
+    expect(again).toMatchObject({ stopped: ['web3'], ended: ['web[1-2]'] });
+    expect(await ended(run)).toMatchObject({ not_started: ['web4'] });
+  });
+
+  test('is refused for a signal that ends nothing, a misspelt argument, and a run of another token', async () => {
+    const run = await begun();
+    expect(await call('kill_session', { session: run, signal: 'HUP', dry_run: true })).toMatchObject({ http: 400 });
+    expect(await call('kill_session', { session: run, signal: 'STOP' })).toMatchObject({
+      http: 400,
+      message: expect.stringContaining('signal must be one of "TERM", "KILL", "INT", "HUP", "QUIT"'),
+    });
+    const env = { AGENT3_TOKENS_FILE: TOKENS };
+    const stranger = (await agent3(['token', 'create', 'stranger', '--profile', 'full'], env)).stdout.trim();
+    await eventually('the token is known', async () => (await call('list_servers', {}, stranger))['http'] === 200);
+    expect(await call('kill_session', { session: run }, stranger)).toMatchObject({ http: 404 });
+    expect(await call('read_run', { run })).toMatchObject({ status: 'running' });
+    const stop = await agent3(['session', 'stop', run], { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token });
+    expect(stop).toMatchObject({ code: 0, stdout: 'stopped: web[2-3]\nended before: web1\n' });
+  });
+
+  test('is what Ctrl-C does in agent3 exec, also before the run has answered', async () => {
+    const begin = directory.join('interrupted');
+    const cmd = `echo x >> ${begin}; exec sleep 300`;
+    const child = Bun.spawn([BINARY, 'exec', '-n', '--server', 'web[1-2]', cmd], {
+      env: { ...BASE_ENVIRONMENT, AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token },
+      stdout: 'pipe',
+      stderr: 'pipe',
+    });
+    await eventually('it has begun', () => existsSync(begin) && readFileSync(begin, 'utf8') === 'x\nx\n');
+    child.kill('SIGINT');
+    const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    expect({ code, stderr }).toEqual({ code: 130, stderr: 'agent3: stopped: web[1-2]\n' });
+    expect(stdout).toStartWith('web[1-2] (killed');
   });
 });
 

@@ -264,6 +264,27 @@ describe.skipIf(process.geteuid?.() !== 0)('one approval for a run', () => {
   });
 });
 
+test('a run that is stopped withdraws what waits, and its plan is approved no more', async () => {
+  const before = timesRun();
+  const { run, item } = await begun({ servers: ['web[1-3]'], parallel: 2 }, 'web[1-2]');
+  expect(await call('kill_session', { session: run })).toMatchObject({
+    withdrawn: ['web[1-2]'],
+    not_started: ['web3'],
+    http: 200,
+  });
+  expect(await ended(run)).toMatchObject({ status: 'stopped', not_started: ['web3'] });
+  expect(asksOn('web1')).toEqual([]);
+  expect(await approve(run, item.plan)).toMatchObject({ state: 'refused', why: 'the run was stopped' });
+  expect(timesRun()).toBe(before);
+  const lines = linesOf(recordOf('web1')).filter(({ op, event }) => op === 'kill_session' || event === 'decision');
+  expect(
+    lines
+      .slice(-2)
+      .map(({ op, event }) => op ?? event)
+      .sort(),
+  ).toEqual(['decision', 'kill_session']);
+});
+
 test.skipIf(process.geteuid?.() !== 0)('agent3 exec says that one approval is waited for', async () => {
   const exec = agent3(['exec', '-n', '--server', 'web[1-2]', CMD], {
     AGENT3_URL: hub.url,
