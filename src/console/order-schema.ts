@@ -16,7 +16,13 @@ const PROFILE = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' });
 
 const NKEY = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
 
-const BASE = { id: UUID, at: MOMENT, nonce: Type.String({ pattern: '^[\\w-]{22}$' }), server: Type.Optional(NKEY) };
+const BASE = {
+  id: UUID,
+  at: MOMENT,
+  nonce: Type.String({ pattern: '^[\\w-]{22}$' }),
+  server: Type.Optional(NKEY),
+  server_name: Type.Optional(Type.String({ maxLength: 64 })),
+};
 
 /** What an order has besides its kind has to be known: a signature is over all of it. */
 function strict<T extends TProperties>(properties: T) {

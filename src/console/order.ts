@@ -16,6 +16,8 @@ interface OrderBase {
   readonly nonce: string;
   /** The key of the server of the fleet that it is for; undefined: for the server that has this console. */
   readonly server?: string;
+  /** The name of that server, as the person who signed was shown it: a server with another name refuses the order. */
+  readonly server_name?: string;
 }
 
 export type ApproveOrder = OrderBase & { readonly kind: 'approve'; readonly session: string; readonly digest: string };

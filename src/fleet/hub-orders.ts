@@ -4,7 +4,7 @@ import type { Order, OrderFile, OrderResult } from '../console/order.ts';
 import { orderFileSchema } from '../console/order-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { hubPasskeysPath, NOBODY_PINNED } from './hub-passkeys.ts';
-import type { Membership } from './membership.ts';
+import { addresseeFault, type Membership } from './membership.ts';
 
 export interface HubOrdersDeps extends Omit<CarryOutDeps, 'passkeysFile'> {
   /** `AGENT3_HUB_FILE`. */
@@ -38,7 +38,7 @@ export class HubOrders {
 
   async #result(file: OrderFile, membership: Membership, message: Uint8Array): Promise<OrderResult> {
     const { id, kind } = file.order;
-    const fault = addresseeFault(file.order, membership);
+    const fault = faultFor(file.order, membership);
     if (fault === undefined && ROOTS.includes(kind)) return this.deps.toRoot(id, message);
     const why = fault ?? (await this.#obey(file, membership));
     return why === undefined ? { id, state: 'done' } : { id, state: 'refused', why };
@@ -64,10 +64,10 @@ export class HubOrders {
 const FOR_ALL: readonly string[] = ['keys', 'approve-plan', 'deny-plan'] satisfies readonly Order['kind'][];
 
 /** Returns why an order of the hub is not for this server. Undefined where it is. */
-function addresseeFault({ kind, server }: Order, { key }: Membership): string | undefined {
-  if (server === undefined && FOR_ALL.includes(kind)) return undefined;
-  if (server === undefined) return 'it names no server, as an order through a hub must';
-  return server === key ? undefined : 'it is for another server';
+function faultFor(order: Order, membership: Membership): string | undefined {
+  if (order.server !== undefined) return addresseeFault(order, membership);
+  if (FOR_ALL.includes(order.kind)) return undefined;
+  return 'it names no server, as an order through a hub must';
 }
 
 const consoleOf = ({ hub }: Membership): string => `console of ${hub}`;

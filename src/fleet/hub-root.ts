@@ -26,7 +26,7 @@ import { visibleLine } from '../lib/visible.ts';
 import { open, REQUEST } from './envelope.ts';
 import { hubPasskeysPath, NOBODY_PINNED, orderedPath, readHubPasskeys, writeHubPasskeys } from './hub-passkeys.ts';
 import { Verifier } from './keys.ts';
-import { hubKeyOf, type Membership, readMembership } from './membership.ts';
+import { addresseeFault, hubKeyOf, type Membership, readMembership } from './membership.ts';
 import { readRootsFile, writeRootsFile } from './roots-file.ts';
 
 /** What root needs to obey orders of the hub's console on a server. */
@@ -78,7 +78,8 @@ async function obey(deps: HubRootDeps, { file, membership }: FromHub): Promise<s
   const { order } = file;
   try {
     if (order.kind === 'keys') return await changeKeys(deps, membership, { ...file, order });
-    if (order.server !== membership.key) return 'it is for another server';
+    const elsewhere = addresseeFault(order, membership);
+    if (elsewhere !== undefined) return elsewhere;
     if (order.kind !== 'freeze' && order.kind !== 'thaw') return 'root of a server does not obey this order of its hub';
     const ordered = new Ordered(deps, membership);
     if (order.at <= ordered.at) return 'an order of the hub of the same time or later was already obeyed: try it again';

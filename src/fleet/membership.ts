@@ -1,4 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { isSigned, type Order } from '../console/order.ts';
+import { visibleLine } from '../lib/visible.ts';
 import { HUB_URL, NAME } from './inventory.ts';
 import { type PublicKey, parsePublicKey } from './keys.ts';
 import { readRootsFile } from './roots-file.ts';
@@ -32,4 +34,16 @@ export function hubKeyOf({ hub_key }: Membership): PublicKey {
   const key = parsePublicKey(hub_key);
   if (key === undefined) throw new Error('the key of the hub is not a public key');
   return key;
+}
+
+/**
+ * Returns why an order of the hub is not for this server. Undefined where it is. A hub that was taken over can show a person
+ * any name for a key, so a signature has to be over the name that this server pinned when it joined.
+ */
+export function addresseeFault(order: Order, { key, name }: Membership): string | undefined {
+  const { server, server_name: signed } = order;
+  if (server !== key) return 'it is for another server';
+  if (!isSigned(order) || signed === name) return undefined;
+  if (signed === undefined) return 'its signature is over no name of a server: load the page of the console again';
+  return `it was signed for ${visibleLine(signed)}, and this server is ${name}: the hub has shown a wrong name`;
 }

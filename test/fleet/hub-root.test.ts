@@ -17,16 +17,20 @@ function pinHub(key: SigningKey): void {
   writeFileSync(hubFile, JSON.stringify({ version: 1, ...name, ...keys }), { mode: 0o644 });
 }
 
-/** What root says to a freeze with a time, in a message that `key` has signed. */
-async function freezeAt(at: number, key = hub) {
-  const order = { ...newOrder(at), server: server.publicKey, kind: 'freeze', reason: '' } as Order;
+/** What root says to an order, in a message that `key` has signed. */
+async function said(order: Order, key = hub) {
   const request = {
     ...{ server: server.publicKey, instance: order.id, id: order.id, not_after: 0, op: 'order', name: 'web1' },
     ...({ principal: 'console', request: order.id, reach: 'readonly', address: '', lean: true } as const),
     ...{ reply_ms: 1000, max_chars: 1000, args: { order, by: 'Anna' } },
   };
   const actions = { freeze: async () => {}, lastFreeze: () => undefined, thaw: () => {} };
-  return (await obeyOne({ hubFile, own: process.geteuid?.(), actions }, order.id, seal(REQUEST, request, key))).state;
+  return obeyOne({ hubFile, own: process.geteuid?.(), actions }, order.id, seal(REQUEST, request, key));
+}
+
+async function freezeAt(at: number, key = hub) {
+  const order = { ...newOrder(at), server: server.publicKey, kind: 'freeze', reason: '' } as const;
+  return (await said(order, key)).state;
 }
 
 test('an order counts once and in order, and a wrong clock of the hub bars it for a day at most', async () => {
@@ -45,4 +49,16 @@ test('an order counts once and in order, and a wrong clock of the hub bars it fo
   pinHub(next);
   expect(await freezeAt(now + 1000, hub)).toBe('refused');
   expect(await freezeAt(now + 1000, next)).toBe('done');
+});
+
+test('what is signed for a server with another name is refused: that is what the person was shown', async () => {
+  pinHub(hub);
+  const thaw = { ...newOrder(), server: server.publicKey, kind: 'thaw', since: 1 } as const;
+  const why = async (order: Order): Promise<string | undefined> => (await said(order)).why;
+  expect(await why({ ...thaw, server_name: 'web2' })).toBe(
+    'it was signed for web2, and this server is web1: the hub has shown a wrong name',
+  );
+  expect(await why(thaw)).toContain('its signature is over no name of a server');
+  expect(await why({ ...thaw, server_name: 'web1' })).toContain('no passkey of the hub is pinned');
+  expect(await why({ ...thaw, server: hub.publicKey, server_name: 'web1' })).toBe('it is for another server');
 });

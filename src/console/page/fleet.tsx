@@ -4,7 +4,7 @@ import type { ServersCommand, ShownServer } from '../shown-servers.ts';
 import { commandLine, describeMoment, describeSpan, sentence } from './format.ts';
 import { Fault, TwoTap, useNow, useOrder, useScreen } from './parts.tsx';
 import { ServerOutput } from './server-output.tsx';
-import { placed } from './servers.ts';
+import { placed, signedFor } from './servers.ts';
 import type { Wish } from './sign.ts';
 import { words } from './words.ts';
 
@@ -112,8 +112,8 @@ function LastSeen({ at }: { at: number | null }) {
 }
 
 /** A thaw ends the freeze that was shown, and none that came since. */
-function thawWish(server: string, { since, again }: NonNullable<ShownServer['frozen']>): Wish {
-  return { kind: 'thaw', since, server, ...(again !== undefined && { again }) };
+function thawWish(server: ShownServer, { since, again }: NonNullable<ShownServer['frozen']>): Wish {
+  return { kind: 'thaw', since, ...signedFor(server), ...(again !== undefined && { again }) };
 }
 
 /** Freezes or thaws one server. */
@@ -148,7 +148,7 @@ function Control({ server }: { server: ShownServer }) {
             type="button"
             aria-label={text.thawLabel(name)}
             disabled={isBusy}
-            onClick={() => void send(thawWish(key, frozen))}
+            onClick={() => void send(thawWish(server, frozen))}
           >
             {isBusy ? words.request.signing : words.freeze.thaw}
           </button>

@@ -68,6 +68,11 @@ export function fullName({ name, key }: NamedServer): string {
   return `${name}@${key.slice(2, 10).toLowerCase()}`;
 }
 
+/** What an order has of its server. A passkey signs the name too: only the server that has this key and this name takes it. */
+export function signedFor({ key, name }: NamedServer): { readonly server: string; readonly server_name: string } {
+  return { server: key, server_name: name };
+}
+
 /** The server that a request says it is for, where that is not the one that it came from; undefined: it is, or it says none. */
 export function foreignName(server: ShownServer | undefined, named: string | undefined): string | undefined {
   return server === undefined || named === undefined || named === fullName(server) ? undefined : named;

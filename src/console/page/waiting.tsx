@@ -6,7 +6,7 @@ import { FleetList } from './fleet.tsx';
 import { KeptHeading, useDesk, useScreen } from './parts.tsx';
 import { PlanCards } from './plan.tsx';
 import { type Progress, RequestCard } from './request.tsx';
-import { placed, type WaitingItem, waitingItems } from './servers.ts';
+import { placed, signedFor, type WaitingItem, waitingItems } from './servers.ts';
 import { order, type Wish } from './sign.ts';
 import { words } from './words.ts';
 
@@ -107,7 +107,7 @@ function wishOf(item: WaitingItem, { request, digest }: ReadRequest, verdict: Ve
     verdict.kind === 'allow'
       ? allowWish(request, digest, verdict.minutes, now + (server?.ahead_ms ?? 0))
       : { ...verdict, session, digest };
-  return wish && server !== undefined ? { ...wish, server: server.key } : wish;
+  return wish && server !== undefined ? { ...wish, ...signedFor(server) } : wish;
 }
 
 function isRead(progress: Progress | undefined): boolean {

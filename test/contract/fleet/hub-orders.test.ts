@@ -61,6 +61,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
 
   const approvalsOf = (name: string): string => place.join(`${name}-approvals`);
   const keyOf = (name: string): string => nats.keyOf(name).publicKey;
+  const signedFor = (name: string) => ({ server: keyOf(name), server_name: name });
   const resultOf = async (id: string) => (await wire.request('order', { id, wait_ms: 10_000 })) as OrderResult;
 
   /** An agent of development runs root's process itself. */
@@ -81,7 +82,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
 
   test('is obeyed there by its signature, and on record at the hub with the server', async () => {
     const { session, digest } = await waiting('approved');
-    const order = { kind: 'approve', session, digest, server: keyOf('web1') } as const;
+    const order = { kind: 'approve', session, digest, ...signedFor('web1') } as const;
     const stranger = await files.leaveSigned(order, new Authenticator());
     expect(await resultOf(stranger)).toMatchObject({
       state: 'refused',
@@ -158,7 +159,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     expect(await obeyed(ids)).toMatchObject([{ state: 'done' }, { state: 'done' }, { state: 'done' }]);
     for (const name of ['hub', ...names]) expect(freezeOf(name)).toMatchObject({ reason: 'all' });
     const thaws = await Promise.all(
-      names.map((name) => files.leaveSigned({ kind: 'thaw', since: freezeOf(name)?.since ?? 0, server: keyOf(name) })),
+      names.map((name) => files.leaveSigned({ kind: 'thaw', since: freezeOf(name)?.since ?? 0, ...signedFor(name) })),
     );
     expect(await obeyed(thaws)).toMatchObject([{ state: 'done' }, { state: 'done' }]);
     expect(names.map(freezeOf)).toEqual([undefined, undefined]);
@@ -204,7 +205,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     ]);
     expect((await agent3(['audit', 'verify', '--file', AUDIT])).code).toBe(0);
     const { session, digest } = await waiting('by-tablet');
-    const order = { kind: 'approve', session, digest, server: keyOf('web1') } as const;
+    const order = { kind: 'approve', session, digest, ...signedFor('web1') } as const;
     expect(await resultOf(await files.leaveSigned(order, phone))).toMatchObject({
       why: 'its passkey is not linked to this server',
     });

@@ -57,6 +57,7 @@ beforeAll(async () => {
     agents[name] = await startAgent({
       ...nats.serverSettings(name, 'careful'),
       AGENT3_PROFILES_DIR: PROFILES,
+      AGENT3_PROFILE: 'careful',
       AGENT3_APPROVALS_DIR: directory.join(`${name}-approvals`),
       AGENT3_AUDIT_FILE: recordOf(name),
       ...(name === 'web2' && { AGENT3_HUB_ORDERS_DIR: LEFT, AGENT3_CONSOLE_ANSWERS: directory.join('answers') }),
@@ -87,7 +88,7 @@ async function pin(server: string, ...phones: Authenticator[]): Promise<void> {
 
 /** An order for a server, as the page makes it. */
 function orderFor(server: string, order: Without<Order>): Order {
-  return { ...newOrder(), server: nats.keyOf(server).publicKey, ...order } as Order;
+  return { ...newOrder(), server: nats.keyOf(server).publicKey, server_name: server, ...order } as Order;
 }
 
 async function signed(order: Order, by = phone): Promise<OrderFile> {
@@ -109,9 +110,14 @@ async function answerOf(...call: Parameters<RawHub['call']>): Promise<Readonly<R
 /** A command of the hub that waits for a person on a server: its session and digest. */
 async function waiting(server: string, cmd = `touch ${directory.join(`${server}-was-here`)}`) {
   const session = String((await answerOf(server, 'shell', { cmd }))['session']);
+  return { session, digest: (await requestOf(server, session)).digest };
+}
+
+/** A request that waits on a server, and its digest. */
+async function requestOf(server: string, session: string): Promise<ApprovalRequest & { readonly digest: string }> {
   const path = join(requestsDirectory(agents[server]?.sessionsDir ?? ''), `${session}.json`);
   const request = (await Bun.file(path).json()) as ApprovalRequest;
-  return { session, digest: digestOf(request) };
+  return { ...request, digest: digestOf(request) };
 }
 
 async function statusOf(server: string, session: string): Promise<unknown> {
@@ -132,6 +138,19 @@ describe('an approval of the hub', () => {
     expect(line).toMatchObject({ session, signed: { order: { server: nats.keyOf('web1').publicKey } } });
     // Played again, it finds nothing that waits.
     expect(await send('web1', file)).toMatchObject({ state: 'refused', why: 'it does not wait any more' });
+  });
+
+  test('of a request of its own client counts with the name alone that this server pinned, whatever the hub has shown', async () => {
+    const { body } = (await agents['web1']?.call('shell', { cmd: 'touch none', background: true })) ?? {};
+    const session = String(body?.session);
+    const { digest, server } = await requestOf('web1', session);
+    expect(server).toBeUndefined();
+    const order = (server_name: string): Order => orderFor('web1', { kind: 'approve', session, digest, server_name });
+    expect(await send('web1', await signed(order('web2')))).toMatchObject({
+      state: 'refused',
+      why: 'it was signed for web2, and this server is web1: the hub has shown a wrong name',
+    });
+    expect(await send('web1', await signed(order('web1')))).toMatchObject({ state: 'done' });
   });
 
   test('does not count without a signature, with a wrong one, by a passkey that is not pinned, or for no server', async () => {

@@ -12,6 +12,7 @@ import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
 import { DESK, OwnerPage, PHONE } from '../../helpers/owner-page.ts';
 import { RawServer } from '../../helpers/raw-server.ts';
+import { linesOf } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const CAREFUL = 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "rm"\nreason = "something is removed"\n';
@@ -41,6 +42,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
           AGENT3_PROFILES_DIR: place.join('profiles.d'),
           AGENT3_PROFILE: 'careful',
           AGENT3_APPROVALS_DIR: place.join(name),
+          AGENT3_AUDIT_FILE: place.join(`${name}.jsonl`),
         }),
       );
       pin(name);
@@ -103,6 +105,10 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
       server: 'web1',
       status: 'done',
       stdout: 'ran\n',
+    });
+    // The name that the page has shown is signed.
+    expect(linesOf(place.join('web1.jsonl')).find((line) => line['decision'] === 'approved')).toMatchObject({
+      signed: { order: { server: nats.keyOf('web1').publicKey, server_name: 'web1' } },
     });
   });
 

@@ -171,7 +171,8 @@ describe.skipIf(process.geteuid?.() !== 0)('one approval for a run', () => {
     if (canary === undefined) throw new Error('nothing waits on web1');
     expect(canary).not.toHaveProperty('plan');
     const { publicKey: server } = nats.keyOf('web1');
-    await files.leaveSigned({ kind: 'approve', server, session: canary.session, digest: digestOf(canary) });
+    const order = { kind: 'approve', session: canary.session, digest: digestOf(canary) } as const;
+    await files.leaveSigned({ ...order, server, server_name: 'web1' });
     const item = await planOn('web[2-3]');
     const { run } = item;
     expect(item).toMatchObject({ servers: ['web[2-4]'], count: 3, decided: null });
