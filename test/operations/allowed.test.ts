@@ -17,13 +17,12 @@ async function offerTo(principal: string, more: Partial<Profile> = {}, command: 
   return (await underAllowances(deps, context, { command: asked, decision }, proposal)).decision.allowable;
 }
 
-test('the rule of a token of this server can be allowed, with or without an id', async () => {
-  for (const principal of ['default', 'helper#0123abcd'])
+test('the rule of a token can be allowed, with or without an id, also of one of a hub', async () => {
+  for (const principal of ['default', 'helper#0123abcd', 'hub/default', 'hub/helper#0123abcd'])
     expect(await offerTo(principal)).toMatchObject({ rule: 1, words: 'confirm command rm', cwd: '/srv' });
 });
 
-test('that of a token of a hub cannot, nor of look, nor of a call that brings more than its command', async () => {
-  expect(await offerTo('hub/helper')).toBeUndefined();
+test('not that of look, nor of a call that brings more than its command', async () => {
   expect(await offerTo('default', { isLook: true })).toBeUndefined();
   expect(await offerTo('default', {}, { dialog: [] })).toBeUndefined();
   expect(await offerTo('default', {}, { cmd: 'rm x\u202e' })).toBeUndefined();

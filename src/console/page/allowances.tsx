@@ -5,7 +5,7 @@ import type { ShownAllowance } from '../shown.ts';
 import type { ShownServer } from '../shown-servers.ts';
 import { describeSpan } from './format.ts';
 import { Fact, Fault, KeptHeading, useNow, useOrder, useScreen } from './parts.tsx';
-import { placed } from './servers.ts';
+import { aheadOf, placed, type WaitingItem } from './servers.ts';
 import type { Wish } from './sign.ts';
 import { words } from './words.ts';
 
@@ -14,17 +14,17 @@ const USUAL_MINUTES = 15;
 
 interface AllowForProps {
   readonly request: ApprovalRequest;
-  readonly number: number;
+  readonly item: WaitingItem;
   readonly disabled: boolean;
   readonly onAllow: (minutes: number) => void;
 }
 
 /** Approves a request and allows for a while what its rule asks for. Shows nothing when the request cannot be allowed. */
-export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) {
+export function AllowFor({ request, item, disabled, onAllow }: AllowForProps) {
   const [minutes, setMinutes] = useState<number>(USUAL_MINUTES);
   const { allowable, token, profile } = request;
-  // An order to allow names a token of the server itself: one of its hub has a slash in its name.
-  if (allowable === undefined || token.includes('/')) return null;
+  const { server, place, number } = item;
+  if (allowable === undefined || aheadOf(server) === undefined) return null;
   const text = words.allowance;
   return (
     <details class="allow">
@@ -38,7 +38,7 @@ export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) 
       </p>
       <div class="actions">
         <select
-          aria-label={text.minutesLabel(number)}
+          aria-label={placed(place, text.minutesLabel(number))}
           value={minutes}
           onChange={(event) => setMinutes(Number(event.currentTarget.value))}
         >
@@ -50,7 +50,7 @@ export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) 
         </select>
         <button
           type="button"
-          aria-label={text.allowLabel(number, minutes)}
+          aria-label={placed(place, text.allowLabel(number, minutes))}
           disabled={disabled}
           onClick={() => onAllow(minutes)}
         >
@@ -61,13 +61,22 @@ export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) 
   );
 }
 
-/** Returns the order that allows the rule of a request for some minutes; undefined when the request cannot be allowed. */
-export function allowWish(request: ApprovalRequest, digest: string, minutes: number, now: number): Wish | undefined {
+/**
+ * Returns the order that allows the rule of a request for some minutes, by the clock of its server; undefined when the request
+ * cannot be allowed.
+ */
+export function allowWish(
+  request: ApprovalRequest,
+  digest: string,
+  minutes: number,
+  { now, server }: { readonly now: number; readonly server: ShownServer | undefined },
+): Wish | undefined {
   const { session, token, profile, allowable } = request;
-  if (allowable === undefined) return undefined;
+  const ahead = aheadOf(server);
+  if (allowable === undefined || ahead === undefined) return undefined;
   const [name = '', made = ''] = token.split('#');
   const { rule, rule_sha256, cwd } = allowable;
-  const until = now + minutes * 60_000;
+  const until = now + ahead + minutes * 60_000;
   return { kind: 'allow', session, digest, token: name, made, profile, rule, rule_sha256, cwd, until };
 }
 

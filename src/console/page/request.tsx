@@ -269,7 +269,7 @@ function Decision(props: DecisionProps) {
       )}
       {server !== undefined && !isClosed && <p class="muted">{words.fleet.signFor(visibleLine(server.name))}</p>}
       {asked !== undefined && !isDenying && (
-        <AllowFor request={asked} number={number} disabled={isClosed} onAllow={onAllow} />
+        <AllowFor request={asked} item={item} disabled={isClosed} onAllow={onAllow} />
       )}
     </footer>
   );

@@ -1,6 +1,7 @@
 import { visibleLine } from '../../lib/visible.ts';
 import type { State, WaitingRequest } from '../shown.ts';
 import type { ShownFleet, ShownServer } from '../shown-servers.ts';
+import { MOST_APART_MS } from './sign.ts';
 import { recall, remember } from './storage.ts';
 
 /** A request that waits, and where. */
@@ -71,6 +72,15 @@ export function fullName({ name, key }: NamedServer): string {
 /** What an order has of its server. A passkey signs the name too: only the server that has this key and this name takes it. */
 export function signedFor({ key, name }: NamedServer): { readonly server: string; readonly server_name: string } {
   return { server: key, server_name: name };
+}
+
+/**
+ * How far the clock of a server is ahead of the hub's, in milliseconds. Undefined where that is too much for an order with an
+ * end: a hub that was taken over could stretch the time by it.
+ */
+export function aheadOf(server: ShownServer | undefined): number | undefined {
+  const ahead = server?.ahead_ms ?? 0;
+  return Math.abs(ahead) > MOST_APART_MS ? undefined : ahead;
 }
 
 /** The server that a request says it is for, where that is not the one that it came from; undefined: it is, or it says none. */

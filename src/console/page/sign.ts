@@ -42,7 +42,7 @@ async function hello(): Promise<Hello> {
 }
 
 /** A console that was taken over can date an order so far from the clock of this device, and no farther. */
-const MOST_APART_MS = 90_000;
+export const MOST_APART_MS = 90_000;
 
 /** A URL that the console names for clients, and whether it is at the page's own host. */
 export interface ClientUrl {

@@ -105,7 +105,7 @@ function wishOf(item: WaitingItem, { request, digest }: ReadRequest, verdict: Ve
   const { session, server } = item;
   const wish =
     verdict.kind === 'allow'
-      ? allowWish(request, digest, verdict.minutes, now + (server?.ahead_ms ?? 0))
+      ? allowWish(request, digest, verdict.minutes, { now, server })
       : { ...verdict, session, digest };
   return wish && server !== undefined ? { ...wish, ...signedFor(server) } : wish;
 }

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { type ApprovalRequest, digestOf, requestsDirectory } from '../../../src/access/approval-request.ts';
 import { currentFreeze, type FreezeEntry, readFreezes } from '../../../src/access/freeze.ts';
 import {
+  type AllowOrder,
   type KeysOrder,
   listDigest,
   newOrder,
@@ -185,6 +186,68 @@ describe('an approval of the hub', () => {
     expect(await statusOf('web1', session)).toBe('denied');
     const line = linesOf(recordOf('web1')).find((one) => one['session'] === session && one['decision'] === 'denied');
     expect(line).toMatchObject({ by: 'Anna (console of hub)' });
+  });
+});
+
+describe('an allowance for a token of the hub', () => {
+  const TOKEN = 'robot#0123abcd';
+  const MINUTE = 60_000;
+  /** Has the token touch a file on a server. */
+  const touch = (server = 'web1', principal = TOKEN) =>
+    answerOf(server, 'shell', { cmd: `touch ${directory.join('allowed')}` }, { principal });
+  /** The order that the page makes of a request. */
+  const orderOf = async (session: string): Promise<AllowOrder> => {
+    const { digest, profile, token, allowable } = await requestOf('web1', session);
+    if (allowable === undefined) throw new Error('it cannot be allowed');
+    const { rule, rule_sha256, cwd } = allowable;
+    const [name = '', made = ''] = token.split('#');
+    const scope = { token: name, made, profile, rule, rule_sha256, cwd, until: Date.now() + 15 * MINUTE };
+    return orderFor('web1', { kind: 'allow', session, digest, ...scope }) as AllowOrder;
+  };
+  const why = async (file: OrderFile): Promise<string | undefined> => (await send('web1', file)).why;
+  let order: AllowOrder;
+
+  test('attack: stretched after it was signed, or signed for more than the request has, it allows nothing', async () => {
+    order = await orderOf(String((await touch())['session']));
+    expect(order).toMatchObject({ token: 'hub/robot', made: '0123abcd' });
+    const file = await signed(order);
+    for (const change of [
+      { until: order.until + MINUTE },
+      { cwd: '/' },
+      { rule: 2 },
+      { token: 'hub/someone' },
+      { made: 'ffffffff' },
+      { nonce: newOrder().nonce },
+    ])
+      expect(await why({ ...file, order: { ...order, ...change } })).toContain('its signature does not');
+    const refused = async (change: Partial<AllowOrder>): Promise<string | undefined> =>
+      why(await signed({ ...order, ...change }));
+    expect(await refused({ token: 'hub/someone' })).toBe('it is about another token');
+    // A token of the server with the same name.
+    expect(await refused({ token: 'robot' })).toBe('it is about another token');
+    expect(await refused({ cwd: '/' })).toBe('it is about another directory');
+    expect(await refused({ until: order.at + 62 * MINUTE })).toContain('more than 60 minutes');
+    expect(await refused({ server_name: 'web2' })).toContain('this server is web1');
+    expect(await send('web2', file)).toMatchObject({ state: 'refused', why: 'it is for another server' });
+    expect(await statusOf('web1', order.session)).not.toBe('done');
+  });
+
+  test('lets its rule run for this token on this server alone, and ends with the token', async () => {
+    const file = await signed(order);
+    expect(await send('web1', file)).toEqual({ id: order.id, state: 'done' });
+    expect(await touch()).toMatchObject({ status: 'done', exit_code: 0 });
+    expect(await touch('web1', 'someone#0123abcd')).toMatchObject({ status: 'waiting' });
+    expect(await touch('web2')).toMatchObject({ status: 'waiting' });
+    expect(await why(file)).toContain('does not wait any more');
+    const start = linesOf(recordOf('web1')).find((line) => 'allowance' in line && line['event'] === 'start');
+    expect(start).toMatchObject({ token: `hub/${TOKEN}`, allowance: [order.id] });
+    expect((await raw.call('web1', 'ended', {}, { principal: TOKEN }))?.status).toBe(200);
+    await eventually('it is over', () =>
+      linesOf(recordOf('web1')).some(({ allowance, state }) => allowance === order.id && state === 'ended'),
+    );
+    expect(await touch()).toMatchObject({ status: 'waiting' });
+    const { stdout, code } = await agent3(['audit', 'verify', '--file', recordOf('web1')]);
+    expect([stdout, code]).toEqual([expect.stringContaining('orders signed by passkeys: '), 0]);
   });
 });
 

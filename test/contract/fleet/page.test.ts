@@ -112,6 +112,25 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     });
   });
 
+  test('allows the rule of a token of the hub on a server for a while, and ends that', async () => {
+    const call = await callsOf('again');
+    const asked = { server: 'web2', cmd: 'rm -f none; echo ran', wait: 1 };
+    await eventually(
+      'it waits',
+      async () => (await call('shell', { ...asked, background: true })).status === 'waiting',
+    );
+    await phone.shows('web2 Request 1');
+    await phone.tap('details.allow summary');
+    await phone.press('web2: Allow for 15 minutes: request 1 and its rule');
+    await phone.shows('web2: Request 1 is approved.');
+    expect(await call('shell', asked)).toMatchObject({ server: 'web2', status: 'done', stdout: 'ran\n' });
+    await phone.tap('button[aria-label^="web2: End"]');
+    await phone.showsNot('Allowed for now');
+    const { session, status } = await call('shell', asked);
+    expect(status).toBe('waiting');
+    await call('kill_session', { session });
+  });
+
   test('approves a run on many servers once, whatever the first of them has written', async () => {
     const call = await callsOf('many');
     await eventually('the token counts', async () => 'hub' in (await call('list_servers', {})));
