@@ -1,5 +1,5 @@
 import { type FleetReply, type FleetRequest, open, REPLY, REQUEST, seal } from '../../src/fleet/envelope.ts';
-import { type SigningKey, Verifier } from '../../src/fleet/keys.ts';
+import { SIGNATURE_BYTES, type SigningKey, Verifier } from '../../src/fleet/keys.ts';
 import { connectOnce, type NatsConnection } from '../../src/fleet/nats.ts';
 import { answerSubject, rpcSubject } from '../../src/fleet/nats-config.ts';
 import type { TestNats } from './nats.ts';
@@ -14,16 +14,21 @@ const ANSWER_MS = 12_000;
 export class RawHub implements AsyncDisposable {
   private constructor(
     private readonly nats: TestNats,
-    private readonly connection: NatsConnection,
+    readonly connection: NatsConnection,
   ) {}
 
   static async open(nats: TestNats): Promise<RawHub> {
     return new RawHub(nats, await connectOnce(nats.address(nats.hub)));
   }
 
+  /** What the first machine with the key of a server says of itself; undefined where it says nothing. */
+  look(server: string): Promise<FleetReply | undefined> {
+    return this.ask(this.seal(this.#request(server, { op: 'state' })), server);
+  }
+
   /** A request that a server takes now. */
   async request(server: string, op: string, args: unknown, changes: Partial<FleetRequest> = {}): Promise<FleetRequest> {
-    const known = await this.ask(this.seal(this.#request(server, { op: 'state' })), server);
+    const known = await this.look(server);
     if (known?.kind !== 'stale') throw new Error(`${server} does not say that it is there`);
     return this.#request(server, { instance: known.instance, not_after: known.clock + 2000, op, args, ...changes });
   }
@@ -40,7 +45,7 @@ export class RawHub implements AsyncDisposable {
   /** What a server answers to a sealed request; undefined where it says nothing. */
   async ask(sealed: Uint8Array, server: string, waitMs = SILENCE_MS): Promise<FleetReply | undefined> {
     const { publicKey } = this.nats.keyOf(server);
-    const { id } = JSON.parse(Buffer.from(sealed.subarray(64)).toString()) as { readonly id: string };
+    const id = idIn(sealed);
     const { promise, resolve } = Promise.withResolvers<FleetReply | undefined>();
     const subscription = this.connection.subscribe(answerSubject(publicKey), {
       callback: (_, message) => {
@@ -48,11 +53,16 @@ export class RawHub implements AsyncDisposable {
         if (reply.id === id && reply.kind !== 'begun') resolve(reply);
       },
     });
-    this.connection.publish(rpcSubject(publicKey), sealed);
+    this.send(sealed, server);
     await this.connection.flush();
     const reply = await Promise.race([promise, Bun.sleep(waitMs).then(() => undefined)]);
     subscription.unsubscribe();
     return reply;
+  }
+
+  /** Sends a sealed request to a server. */
+  send(sealed: Uint8Array, server: string): void {
+    this.connection.publish(rpcSubject(this.nats.keyOf(server).publicKey), sealed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -78,4 +88,9 @@ export class RawHub implements AsyncDisposable {
       ...changes,
     };
   }
+}
+
+/** The id in a sealed message: its JSON is after the signature. */
+export function idIn(sealed: Uint8Array): string {
+  return (JSON.parse(Buffer.from(sealed.subarray(SIGNATURE_BYTES)).toString()) as { readonly id: string }).id;
 }

@@ -1,18 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { type FleetReply, type FleetRequest, open, REPLY, REQUEST, STATE, seal } from '../../../src/fleet/envelope.ts';
-import { SigningKey, Verifier } from '../../../src/fleet/keys.ts';
-import { connectOnce, type NatsConnection } from '../../../src/fleet/nats.ts';
-import { answerSubject, rpcSubject, stateSubject } from '../../../src/fleet/nats-config.ts';
+import { REPLY, STATE, seal } from '../../../src/fleet/envelope.ts';
+import { SigningKey } from '../../../src/fleet/keys.ts';
+import { connectOnce } from '../../../src/fleet/nats.ts';
+import { answerSubject, stateSubject } from '../../../src/fleet/nats-config.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { MovedClock } from '../../helpers/moved-clock.ts';
 import { TestNats } from '../../helpers/nats.ts';
+import { idIn, RawHub } from '../../helpers/raw-hub.ts';
 import { StallingRelay } from '../../helpers/stalling-relay.ts';
 import { Trigger } from '../../helpers/trigger.ts';
 import { eventually, within } from '../../helpers/waiting.ts';
 
-const NOBODY = '00000000-0000-0000-0000-000000000000';
 const directory = new TemporaryDirectory();
 const hours = new MovedClock();
 let nats: TestNats;
@@ -21,8 +21,7 @@ let web1: Agent;
 let web2: Agent;
 /** Between web2 and NATS. */
 let network: StallingRelay;
-/** Speaks as the hub, whose key it has. */
-let raw: NatsConnection;
+let raw: RawHub;
 
 beforeAll(async () => {
   hours.move(3600);
@@ -33,11 +32,10 @@ beforeAll(async () => {
   web2 = await startAgent(nats.serverSettings('web2', 'readonly', { url: `tls://127.0.0.1:${network.port}` }));
   hub = await startAgent(nats.hubSettings);
   await connected('web1', 'web2');
-  raw = await connectOnce(nats.address(nats.hub));
+  raw = await RawHub.open(nats);
 });
 afterAll(async () => {
-  await raw?.close();
-  for (const one of [hub, web1, web2, nats]) await one?.[Symbol.asyncDispose]();
+  for (const one of [raw, hub, web1, web2, nats]) await one?.[Symbol.asyncDispose]();
   network?.[Symbol.dispose]();
   hours[Symbol.dispose]();
   directory[Symbol.dispose]();
@@ -64,91 +62,36 @@ async function connected(...names: string[]): Promise<void> {
     await eventually(`${name} is connected`, async () => (await call(name, 'true'))['http'] === 200);
 }
 
-/** A request of the hub, as its own key signs it. */
-function request(server: string, changes: Partial<FleetRequest> = {}): FleetRequest {
-  return {
-    server: nats.keyOf(server).publicKey,
-    instance: NOBODY,
-    id: Bun.randomUUIDv7(),
-    not_after: 0,
-    op: 'shell',
-    args: { cmd: 'true' },
-    name: server,
-    principal: 'someone#1a2b3c4d',
-    request: Bun.randomUUIDv7(),
-    reach: 'profile',
-    address: '',
-    lean: true,
-    reply_ms: 20_000,
-    max_chars: 90_000,
-    ...changes,
-  };
-}
-
-/** What a server replies to a sealed request: its answer; undefined where none comes. */
-async function ask(sealed: Uint8Array, server: string, subject = server): Promise<FleetReply | undefined> {
-  const { publicKey } = nats.keyOf(server);
-  const { promise, resolve } = Promise.withResolvers<FleetReply | undefined>();
-  const subscription = raw.subscribe(answerSubject(publicKey), {
-    callback: (_, message) => {
-      const reply = open(REPLY, message.data, new Verifier(publicKey));
-      if (reply.id === idIn(sealed) && reply.kind !== 'begun') resolve(reply);
-    },
-  });
-  raw.publish(rpcSubject(nats.keyOf(subject).publicKey), sealed);
-  await raw.flush();
-  const reply = await Promise.race([promise, Bun.sleep(700).then(() => undefined)]);
-  subscription.unsubscribe();
-  return reply;
-}
-
-/** The id in a sealed message: its JSON is after the signature. */
-function idIn(sealed: Uint8Array): string {
-  return (JSON.parse(Buffer.from(sealed.subarray(64)).toString()) as { id: string }).id;
-}
-
-/** A request that a server takes now. */
-async function timely(server: string, changes: Partial<FleetRequest> = {}): Promise<FleetRequest> {
-  const known = await ask(seal(REQUEST, request(server, { op: 'state' }), nats.hub), server);
-  if (known?.kind !== 'stale') throw new Error('no answer to who is there');
-  return request(server, { instance: known.instance, not_after: known.clock + 2000, ...changes });
-}
-
 describe('a request', () => {
   test('runs once, however often it comes, and not on another server', async () => {
     const file = directory.join('once');
-    const sealed = seal(REQUEST, await timely('web1', { args: { cmd: `echo run >> ${file}` } }), nats.hub);
-    expect((await ask(sealed, 'web1'))?.status).toBe(200);
-    for (let again = 0; again < 3; again++) raw.publish(rpcSubject(nats.keyOf('web1').publicKey), sealed);
-    expect(await ask(sealed, 'web1')).toBeUndefined();
-    expect(await ask(sealed, 'web2', 'web2')).toBeUndefined();
+    const sealed = raw.seal(await raw.request('web1', 'shell', { cmd: `echo run >> ${file}` }));
+    expect((await raw.ask(sealed, 'web1'))?.status).toBe(200);
+    for (let again = 0; again < 3; again++) raw.send(sealed, 'web1');
+    expect(await raw.ask(sealed, 'web1')).toBeUndefined();
+    expect(await raw.ask(sealed, 'web2')).toBeUndefined();
     expect(readFileSync(file, 'utf8')).toBe('run\n');
-    await eventually('it is too late', async () => (await ask(sealed, 'web1'))?.kind === 'stale');
+    await eventually('it is too late', async () => (await raw.ask(sealed, 'web1'))?.kind === 'stale');
   });
 
   test('of another key, with another name, or for what a hub may not ask does nothing', async () => {
     const file = directory.join('never');
     const args = { cmd: `touch ${file}` };
-    expect(await ask(seal(REQUEST, await timely('web1', { args }), SigningKey.create()), 'web1')).toBeUndefined();
-    expect(await ask(seal(REQUEST, await timely('web1', { args }), nats.keyOf('web2')), 'web1')).toBeUndefined();
-    const lied = await ask(seal(REQUEST, await timely('web1', { args, name: 'web9' }), nats.hub), 'web1');
+    for (const key of [SigningKey.create(), nats.keyOf('web2')])
+      expect(await raw.ask(raw.seal(await raw.request('web1', 'shell', args), key), 'web1')).toBeUndefined();
+    const lied = await raw.call('web1', 'shell', args, { name: 'web9' });
     expect(lied).toMatchObject({ status: 403, body: { error: 'Forbidden' } });
-    const upload = await timely('web1', { op: 'upload', args: { path: file } });
-    expect((await ask(seal(REQUEST, upload, nats.hub), 'web1'))?.status).toBe(400);
+    expect((await raw.call('web1', 'upload', { path: file }))?.status).toBe(400);
     expect(existsSync(file)).toBe(false);
   });
 
   test('of a hub that lies about its token is that of the hub, within the profile of the hub', async () => {
     const file = directory.join('touched');
-    const sealed = seal(
-      REQUEST,
-      await timely('web2', { principal: 'default', args: { cmd: `touch ${file}; id -u` } }),
-      nats.hub,
-    );
-    expect((await ask(sealed, 'web2'))?.status).toBe(200);
+    const lied = await raw.call('web2', 'shell', { cmd: `touch ${file}; id -u` }, { principal: 'default' });
+    expect(lied?.status).toBe(200);
     expect(existsSync(file)).toBe(false);
-    const sessions = await timely('web2', { principal: 'other', op: 'list_sessions', args: {} });
-    expect((await ask(seal(REQUEST, sessions, nats.hub), 'web2'))?.body).toMatchObject({ sessions: [] });
+    const sessions = await raw.call('web2', 'list_sessions', {}, { principal: 'other' });
+    expect(sessions?.body).toMatchObject({ sessions: [] });
   });
 });
 
@@ -157,7 +100,7 @@ describe('a server that was taken over', () => {
     using trigger = new Trigger();
     const evil = await connectOnce(nats.address(nats.keyOf('evil')));
     const begun = Promise.withResolvers<string>();
-    const seen = raw.subscribe(answerSubject(nats.keyOf('web1').publicKey), {
+    const seen = raw.connection.subscribe(answerSubject(nats.keyOf('web1').publicKey), {
       callback: (_, message) => begun.resolve(idIn(message.data)),
     });
     const answer = call('web1', `${trigger.wait}; echo true`);
@@ -219,7 +162,7 @@ test('two machines with one key are not called', async () => {
   try {
     await eventually('the hub has seen both', async () => {
       // Both say how they are.
-      await ask(seal(REQUEST, request('web2', { op: 'state' }), nats.hub), 'web2');
+      await raw.look('web2');
       return String((await call('web2', 'true'))['message']).includes('two machines have the key');
     });
   } finally {
