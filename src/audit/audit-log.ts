@@ -8,7 +8,7 @@ import { AuditFault, GENESIS, hashLine, headPath, headText, parseHead, readNote,
 import { finishRotation, KEPT_FILES, openRecord } from './files.ts';
 import { takeUp } from './power-loss.ts';
 import { partFilled, RECORD_FILE_BYTES, RecordRoom, SyncedRecord, tokenOf } from './record-file.ts';
-import { endsWithLine, fileNote, isFileNote, tampered } from './resume.ts';
+import { endsWithLine, fileNote, isFileNote, LastFile, OlderFiles, tampered, timeOfEnd } from './resume.ts';
 
 /** Lines of ends that a full disk kept out; they are written when it has room again. */
 const MAX_OWED = 10_000;
@@ -38,6 +38,8 @@ export class AuditLog {
   readonly #seal: Seal;
   readonly #disk: SyncedRecord;
   readonly #room: RecordRoom;
+  /** Time of the last line of an earlier agent, in milliseconds since the epoch. Undefined without one. */
+  readonly endOfEarlier: number | undefined;
   /** Only logrotate can rotate the file: it is append-only, or its directory is not the agent's. */
   #isFixed = false;
 
@@ -62,6 +64,7 @@ export class AuditLog {
       throw new AuditFault(`another agent writes the audit record ${path}: ${lockHolder(this.#head)} holds its lock`);
     finishRotation(path);
     this.#size = fstatSync(this.#fd).size;
+    this.endOfEarlier = timeOfEnd(new LastFile(this.#fd, this.#size), new OlderFiles(path));
     this.#disk = new SyncedRecord(path, this.#seal, boot, logger, () => ({
       fd: this.#fd,
       head: this.#head,

@@ -196,6 +196,13 @@ function lastLines(bytes: Uint8Array): Tail {
   return { lines: lines.slice(-2).map((line) => line.bytes), isTorn: lines.at(-1)?.isTorn ?? false };
 }
 
+/** Returns the time of the last line of a record, in milliseconds since the epoch. Undefined without a line that can be read. */
+export function timeOfEnd(file: LastFile, older: OlderFiles): number | undefined {
+  const last = file.tail().lines.at(-1) ?? lastLine(older);
+  const time = Date.parse((last && parseLine(last)?.time) ?? '');
+  return Number.isNaN(time) ? undefined : time;
+}
+
 /** Whether what is written next begins a line. */
 export function endsWithLine(fd: number, size: number): boolean {
   const byte = Buffer.alloc(1);

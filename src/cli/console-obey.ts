@@ -45,6 +45,10 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
       isAwaited: isService ? awaited() : () => false,
       tell,
       passOn: fleet === undefined ? undefined : passingOnHere(fleet, secrets, tell),
+      notePassed:
+        fleet === undefined
+          ? undefined
+          : async (line) => (await import('../fleet/passed-orders.ts')).notePassed(fleet, line),
       actions: {
         ...rootActions({
           decisions,

@@ -16,14 +16,16 @@ import { ConsoleFault } from './fault.ts';
 import {
   type AgentOrder,
   isForRoot,
+  isSigned,
   type OrderFile,
   type OrderResult,
+  type SignedOrder,
   type TakeOverOrder,
   type UndoOrder,
 } from './order.ts';
 import { OrderDirectory } from './order-files.ts';
 import { addresseeFault, ageFault, BEFORE_START, describeSender, FORGOTTEN_MS } from './order-rules.ts';
-import type { PassOn } from './passed-on.ts';
+import { type PassedResult, type PassOn, passedLine } from './passed-on.ts';
 import { isStillPinned, type Signature } from './passkeys.ts';
 import { decideOnPlan, type PlansOfHub } from './plan-orders.ts';
 import type { TakeOvers } from './take-over.ts';
@@ -203,13 +205,23 @@ export class Inbox {
   }
 
   async #passOn(file: OrderFile): Promise<void> {
-    const { id, kind } = file.order;
-    const { state = 'refused', why, server } = (await this.deps.passOn?.(file)) ?? {};
-    const because = why === undefined ? {} : { why };
-    const line = { kind, by: describeSender(file), order: id, server, passed_on: state, ...because };
+    const { order } = file;
+    const result: PassedResult = (await this.deps.passOn?.(file)) ?? { state: 'refused' };
+    const { state, why } = result;
+    const signature = isSigned(order) ? await this.#signatureOf({ ...file, order }) : undefined;
+    const { signed, ...line } = passedLine(file, result, signature);
     if (state !== 'done') this.deps.logger.warn(line, 'an order of the console was not done on a server');
-    this.deps.trail.agent('order', line);
-    this.#answer({ id, state, ...because });
+    this.deps.trail.agent('order', { ...line, ...(signed !== undefined && { signed }) });
+    this.#answer({ id: order.id, state, ...(why !== undefined && { why }) });
+  }
+
+  /** The signature of an order by a passkey that counts at the hub too; undefined: the server judges it. */
+  async #signatureOf(file: FileOf<SignedOrder>): Promise<Signature | undefined> {
+    try {
+      return await signatureHere(this.deps, file, this.#source);
+    } catch {
+      return undefined;
+    }
   }
 
   /** Returns the reason when it is not done. */

@@ -11,6 +11,7 @@ import { ConsoleFault } from './fault.ts';
 import {
   type FreezeOrder,
   isForRoot,
+  isSigned,
   type KeysOrder,
   type OrderFile,
   type OrderResult,
@@ -20,7 +21,7 @@ import {
 } from './order.ts';
 import { OrderDirectory, type OrdersPlace } from './order-files.ts';
 import { addresseeFault, ageFault, describeSender, describeSigner } from './order-rules.ts';
-import { PassedOn, type PassedResult, type PassOn } from './passed-on.ts';
+import { type PassedLine, PassedOn, type PassedResult, type PassOn, passedLine } from './passed-on.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 
 export type KeysFile = OrderFile & { readonly order: KeysOrder };
@@ -47,6 +48,8 @@ export interface ObeyDeps {
   readonly startedAt: number | undefined;
   /** Passes an order on to a server of the fleet; undefined: this is not a hub. */
   readonly passOn?: PassOn | undefined;
+  /** Notes for the agent's record what was passed on. */
+  readonly notePassed?: ((line: PassedLine) => void | Promise<void>) | undefined;
   /** Told of each order in a line. */
   readonly tell: (line: string) => void;
   /** How long it stays for what cannot be removed. */
@@ -76,7 +79,11 @@ const AWAIT_SECONDS = 1;
  */
 export async function obeyOrders(deps: ObeyDeps): Promise<void> {
   prepareAnswers(deps.answers);
-  const passedOn = new PassedOn({ ...deps, answer: (file, result) => say(deps, file.order.id, file, result) });
+  const passedOn = new PassedOn({
+    ...deps,
+    answer: (file, result) => say(deps, file.order.id, file, result),
+    note: (file, result) => note(deps, file, result),
+  });
   do await obeyUntilNone(deps, passedOn);
   while (await nextOrder(deps));
 }
@@ -146,6 +153,25 @@ function say(deps: ObeyDeps, id: string, file: OrderFile | string, { state, why 
   } catch (error) {
     // A full /run must not keep it from the next order.
     deps.tell(`${id} is not answered: ${describeErrno(error)}`);
+  }
+}
+
+/** Notes for the record what became of an order that was passed on. */
+async function note(deps: ObeyDeps, file: OrderFile, result: PassedResult): Promise<void> {
+  try {
+    await deps.notePassed?.(passedLine(file, result, await signatureHere(deps, file)));
+  } catch (error) {
+    deps.tell(`${file.order.id} is not noted for the record: ${describeErrno(error)}`);
+  }
+}
+
+/** The signature of an order by a passkey that counts at this server; undefined: it has none, and servers judge it. */
+async function signatureHere({ passkeysFile }: ObeyDeps, { order, assertion }: OrderFile) {
+  if (!isSigned(order)) return undefined;
+  try {
+    return await signatureOf(order, assertion, readPasskeys(passkeysFile));
+  } catch {
+    return undefined;
   }
 }
 

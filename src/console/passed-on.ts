@@ -1,10 +1,35 @@
 import type { OrderFile, OrderResult } from './order.ts';
-import { addresseeFault, ageFault } from './order-rules.ts';
+import { addresseeFault, ageFault, describeSender, describeSigner } from './order-rules.ts';
+import type { Signature } from './passkeys.ts';
 
 /** What became of an order that was passed on, with the server as records name it. */
 export type PassedResult = Omit<OrderResult, 'id'> & { readonly server?: string };
 /** Passes an order on to the server that it names. */
 export type PassOn = (file: OrderFile) => Promise<PassedResult>;
+
+/** What the record of a hub has of an order that was passed on. The server has the same `order` on its record. */
+export interface PassedLine {
+  readonly kind: string;
+  readonly by: string;
+  /** Id of the order. */
+  readonly order: string;
+  readonly server: string;
+  readonly passed_on: OrderResult['state'];
+  readonly why?: string;
+  readonly signed?: Signature;
+}
+
+/** Describes, for the record, an order and what became of it; `signature` is that of a passkey that counts here. */
+export function passedLine(
+  file: OrderFile,
+  { state, why, server = file.order.server ?? '' }: PassedResult,
+  signature: Signature | undefined,
+): PassedLine {
+  const { kind, id: order } = file.order;
+  const by = signature === undefined ? describeSender(file) : describeSigner(signature);
+  const more = { ...(why !== undefined && { why }), ...(signature !== undefined && { signed: signature }) };
+  return { kind, by, order, server, passed_on: state, ...more };
+}
 
 /** What root passes on: all else for servers goes through the hub's agent. */
 const KINDS: readonly string[] = ['freeze', 'thaw'];
@@ -15,6 +40,8 @@ interface PassedOnDeps {
   readonly startedAt: number | undefined;
   /** Answers an order. */
   readonly answer: (file: OrderFile, result: PassedResult) => void;
+  /** Notes an order for the record. */
+  readonly note: (file: OrderFile, result: PassedResult) => Promise<void>;
 }
 
 /** Orders for servers of the fleet, each on its way while the next ones are obeyed. */
@@ -46,9 +73,10 @@ export class PassedOn {
       const { order } = file;
       this.#ids.set(order.id, false);
       const isFrozenNow = order.kind === 'thaw' && frozen.has(order.server);
-      void this.#result(file, isFrozenNow).then((result) => {
-        this.#ids.set(order.id, true);
+      void this.#result(file, isFrozenNow).then(async (result) => {
         this.deps.answer(file, result);
+        await this.deps.note(file, result);
+        this.#ids.set(order.id, true);
       });
     }
   }

@@ -51,12 +51,12 @@ export async function decideOnPlan(
   file: OrderFile & { readonly order: PlanOrder },
   signature?: Signature,
 ): Promise<string | undefined> {
-  const { kind, run, plan } = file.order;
+  const { id, kind, run, plan } = file.order;
   const isApproved = kind === 'approve-plan';
   if (plans === undefined) return 'this server is not a hub: it has no plans';
   const taken = (servers: readonly string[]): void =>
     trail.agent(isApproved ? 'plan approved' : 'plan denied', {
-      ...{ run, plan, servers },
+      ...{ run, plan, servers, order: id },
       by: signature === undefined ? describeSender(file) : describeSigner(signature),
       ...(signature !== undefined && { signed: signature }),
       ...('why' in file.order && file.order.why !== '' && { why: file.order.why.toWellFormed() }),

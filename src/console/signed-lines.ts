@@ -60,7 +60,7 @@ export async function checkSignatures(
     if (fault !== undefined) findings.push({ file, line, what: fault });
     const { order } = signed as Signature;
     // Of an older file that is gone, nobody knows the key any more.
-    if (order.server !== undefined && server !== UNKNOWN && order.server !== server)
+    if (order.server !== undefined && server !== UNKNOWN && order.server !== server && !isPassedOn(record))
       findings.push({ file, line, what: 'its signature is for another server' });
     if (seen.has(order.id) && !mayComeAgain(order)) findings.push({ file, line, what: TWICE });
     seen.add(order.id);
@@ -144,6 +144,8 @@ function isOf(order: AllowOrder, { token, profile }: AuditLine): boolean {
 
 function isAbout(order: SignedOrder, line: AuditLine): boolean {
   const { event, decision, session, digest, what, since } = line;
+  if (isPassedOn(line))
+    return order.kind === line['kind'] && order.id === line['order'] && isFor(order, line['server']);
   switch (order.kind) {
     case 'approve':
       return event === 'decision' && decision === 'approved' && order.session === session && order.digest === digest;
@@ -174,6 +176,16 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
     case 'thaw':
       return event === 'agent' && what === 'thawed' && order.since === Date.parse(String(since));
   }
+}
+
+/** Whether a line of a hub is about an order that was passed on to a server. */
+function isPassedOn({ event, what, passed_on }: AuditLine): boolean {
+  return event === 'agent' && what === 'order' && passed_on !== undefined;
+}
+
+/** Whether an order is for the server of a line, which has its name and 8 letters of its key, or its key where it is gone. */
+function isFor({ server = '' }: SignedOrder, named: unknown): boolean {
+  return named === server || String(named).endsWith(`@${server.slice(2, 10).toLowerCase()}`);
 }
 
 /** Whether the passkeys of a line are those that were signed. */

@@ -1,6 +1,7 @@
 import { Value } from '@sinclair/typebox/value';
 import { type CarryOutDeps, carryOut, isShared, noteRefusal } from '../console/carry-out.ts';
 import type { Order, OrderFile, OrderResult } from '../console/order.ts';
+import { describeSender } from '../console/order-rules.ts';
 import { orderFileSchema } from '../console/order-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { hubPasskeysPath, NOBODY_PINNED } from './hub-passkeys.ts';
@@ -32,8 +33,17 @@ export class HubOrders {
       throw new InvalidArguments('Nothing was done: this is not an order of a console, or it is from a newer version.');
     const file = args as OrderFile;
     const result = await this.#result(file, membership, message);
-    if (result.state === 'refused') noteRefusal(this.#deps, result.id, file, result.why ?? '', consoleOf(membership));
+    this.#note(file, result, consoleOf(membership));
     return result;
+  }
+
+  /** Puts an order on record with its id, which the hub has on record too. Its effect has a line of its own. */
+  #note(file: OrderFile, { id, state, why = '' }: OrderResult, console: string): void {
+    const { kind } = file.order;
+    const line = { kind, by: describeSender(file, console), order: id, ...(state === 'unknown' && { unknown: why }) };
+    if (state === 'refused') noteRefusal(this.#deps, id, file, why, console);
+    // The line of a stop has its id.
+    else if (kind !== 'stop' && kind !== 'stop-all') this.deps.trail.agent('order', line);
   }
 
   async #result(file: OrderFile, membership: Membership, message: Uint8Array): Promise<OrderResult> {

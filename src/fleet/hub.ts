@@ -18,6 +18,7 @@ import { KeysCourier, type KeysTrail } from './keys-courier.ts';
 import { KnownServer } from './known-server.ts';
 import type { Msg } from './nats.ts';
 import { NO_SERVER, type OrderOutcome, sendOrder } from './orders.ts';
+import { type PassedDeps, PassedOrders } from './passed-orders.ts';
 import { WatchedFile } from './roots-file.ts';
 import { Runs } from './runs.ts';
 
@@ -29,6 +30,7 @@ export interface HubDeps {
   readonly logger: Logger;
   readonly access: EndedTokensDeps['access'];
   readonly trail: KeysTrail;
+  readonly endOfEarlier: PassedDeps['endOfEarlier'];
 }
 
 const MAX_CHARS = 600_000;
@@ -49,6 +51,7 @@ export class Hub implements FleetDoor, Disposable {
   readonly #inventory: WatchedFile<Inventory>;
   readonly #link: HubLink;
   readonly #courier: KeysCourier;
+  #passed: PassedOrders | undefined;
   readonly #waits = new Buckets(WAITS_PER_MINUTE, systemClock);
   #heardWaiting: () => void = () => {};
   readonly #ended: EndedTokens;
@@ -78,6 +81,7 @@ export class Hub implements FleetDoor, Disposable {
   /** Connects, and reconnects until it is disposed of. Resolves after that. */
   async start(): Promise<void> {
     this.#courier.note();
+    this.#passed = new PassedOrders(this.deps);
     await this.#link.start(() => {
       this.deps.logger.info({ servers: this.#servers.size }, 'connected to NATS: servers can be called');
       for (const server of this.#servers.values()) this.#listen(server);
@@ -87,6 +91,7 @@ export class Hub implements FleetDoor, Disposable {
   [Symbol.dispose](): void {
     this.#inventory[Symbol.dispose]();
     this.#courier[Symbol.dispose]();
+    this.#passed?.[Symbol.dispose]();
     this.#ended[Symbol.dispose]();
     this.#link[Symbol.dispose]();
   }

@@ -12,7 +12,7 @@ export class FleetFileFault extends Error {}
 
 /** Returns the JSON of a file of root, or of the user `own` of an agent started by hand. Undefined where the file is missing. Throws `FleetFileFault`. */
 export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: number): Static<T> | undefined {
-  const text = readTrusted(path, own);
+  const text = readRootsText(path, own);
   if (text === undefined) return undefined;
   const value = parsed(text);
   if (Value.Check(schema, value)) return value;
@@ -20,7 +20,8 @@ export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: 
   throw new FleetFileFault(`${path} is not valid (${fault?.path ?? ''}: ${fault?.message ?? 'not JSON'})`);
 }
 
-function readTrusted(path: string, own: number | undefined): string | undefined {
+/** Returns the text of such a file. Throws `FleetFileFault`. */
+export function readRootsText(path: string, own?: number): string | undefined {
   try {
     const fault = ownershipFault(path, own);
     if (fault !== undefined) throw new FleetFileFault(`${path} is not used: ${fault}`);

@@ -72,8 +72,9 @@ async function openHub(deps: Deps, directory: string): Promise<Hub> {
   const certificate = attempt(`the certificate of the fleet, ${path}, cannot be read`, () =>
     readFileSync(path, 'utf8'),
   );
-  const { logger, access, trail } = deps;
-  const hub = attempt('AGENT3_FLEET_DIR', () => new Hub({ directory, certificate, key, logger, access, trail }));
+  const { logger, access, trail, audit } = deps;
+  const given = { directory, certificate, key, logger, access, trail, endOfEarlier: audit?.endOfEarlier };
+  const hub = attempt('AGENT3_FLEET_DIR', () => new Hub(given));
   if (hub.key !== key.publicKey)
     throw new StartupFault(2, 'AGENT3_FLEET_KEY is not the key of the hub in servers.json');
   deps.shutdown.subscribe(() => hub[Symbol.dispose]());

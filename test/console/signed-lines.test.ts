@@ -92,6 +92,27 @@ test('a change of the passkeys with another list than the signed one is found', 
     expect(await findings({ ...changed, ...wrong, signed: proof })).toEqual(['its signature is for something else']);
 });
 
+test('an order that a hub has passed on is checked there too, for the server and the order that its line names', async () => {
+  const server = `UABCDEFGHI${'A'.repeat(46)}`;
+  const order = { ...approve, server, server_name: 'web1' };
+  const passed = { ...line, by, event: 'agent', what: 'order', kind: 'approve', order: order.id };
+  const right = { ...passed, server: 'web1@bcdefghi', passed_on: 'done', signed: await signed(order) };
+  expect(await findings(right)).toEqual([]);
+  // Of a server that is gone, the line has the key.
+  expect(await findings({ ...right, server, passed_on: 'refused' })).toEqual([]);
+  for (const change of [{ server: 'web2@cdefghij' }, { order: newOrder().id }, { kind: 'allow' }])
+    expect(await findings({ ...right, ...change })).toEqual(['its signature is for something else']);
+  const here = { ...approved, signed: right.signed };
+  expect(await findings(here)).toEqual([]);
+  const first = { ...line, event: 'agent', seq: 1 };
+  const lines = [right, here].map((record, at) => ({ file: 'f', line: at + 1, record }));
+  // Of a line about this server, it is for another one.
+  expect((await checkSignatures(lines.slice(1), first)).findings.map(({ what }) => what)).toEqual([
+    'its signature is for another server',
+  ]);
+  expect((await checkSignatures(lines.slice(0, 1), first)).findings).toEqual([]);
+});
+
 test('a line that names another signer, or a passkey and no signature, is found', async () => {
   const right = await signed(approve);
   expect(await findings({ ...approved, by: by.replace('Pixel', 'iPhone'), signed: right })).toEqual([

@@ -119,7 +119,7 @@ describe("what a hub's console sees of its servers", () => {
     const { directory, certificate, hub: key } = nats;
     const access = { promisedProfile: () => BUILT_IN.readonly };
     const deps = { directory, certificate: readFileSync(certificate, 'utf8'), key, access, logger: SILENT };
-    using second = new Hub({ ...deps, trail: { agent: () => {} } });
+    using second = new Hub({ ...deps, trail: { agent: () => {} }, endOfEarlier: undefined });
     let told = 0;
     second.onWaiting(() => told++);
     void second.start();

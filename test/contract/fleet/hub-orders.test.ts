@@ -40,6 +40,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
         ...nats.serverSettings(name, 'careful'),
         AGENT3_PROFILES_DIR: place.join('profiles.d'),
         AGENT3_APPROVALS_DIR: approvalsOf(name),
+        AGENT3_AUDIT_FILE: recordOf(name),
       });
     }
     silent = await RawServer.open(nats, 'silent', () => undefined);
@@ -62,6 +63,11 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
   const approvalsOf = (name: string): string => place.join(`${name}-approvals`);
   const keyOf = (name: string): string => nats.keyOf(name).publicKey;
   const signedFor = (name: string) => ({ server: keyOf(name), server_name: name });
+  const tagged = (name: string): string => `${name}@${keyOf(name).slice(2, 10).toLowerCase()}`;
+  const recordOf = (name: string): string => place.join(`${name}.jsonl`);
+  /** The lines about an order on the record of the hub, and on that of a server. */
+  const onBoth = (id: string, name = 'web1') =>
+    [AUDIT, recordOf(name)].map((path) => linesOf(path).filter(({ what, order }) => what === 'order' && order === id));
   const resultOf = async (id: string) => (await wire.request('order', { id, wait_ms: 10_000 })) as OrderResult;
 
   /** An agent of development runs root's process itself. */
@@ -91,12 +97,13 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     const id = await files.leaveSigned(order);
     expect(await resultOf(id)).toEqual({ id, state: 'done' });
     await eventually('it has run', () => Bun.file(place.join('approved')).exists());
-    expect(linesOf(AUDIT).find((line) => line['order'] === id)).toMatchObject({
-      what: 'order',
-      kind: 'approve',
-      server: `web1@${keyOf('web1').slice(2, 10).toLowerCase()}`,
-      passed_on: 'done',
-    });
+    const by = `Pixel 9 (passkey ${(await files.phone.passkey()).fingerprint})`;
+    const passed = { kind: 'approve', server: tagged('web1'), passed_on: 'done', by, signed: { order: { id } } };
+    expect(onBoth(id)).toMatchObject([[passed], [{ kind: 'approve', by: 'Anna (console of hub)' }]]);
+    expect(onBoth(stranger)).toMatchObject([
+      [{ passed_on: 'refused', by: 'Anna (console)', why: 'its passkey is not linked to this server' }],
+      [{ refused: 'its passkey is not linked to this server' }],
+    ]);
   });
 
   test('denies, stops one and all without a signature', async () => {
@@ -105,7 +112,13 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     const deny = files.leave({ kind: 'deny', session, digest, why: 'no', server });
     expect(await resultOf(deny)).toMatchObject({ state: 'done' });
     await hub.call('shell', { server: 'web1', cmd: 'sleep 1000', background: true });
-    expect(await resultOf(files.leave({ kind: 'stop-all', server }))).toMatchObject({ state: 'done' });
+    const stop = files.leave({ kind: 'stop-all', server });
+    expect(await resultOf(stop)).toMatchObject({ state: 'done' });
+    for (const id of [deny, stop])
+      expect(onBoth(id)).toMatchObject([
+        [{ server: tagged('web1'), passed_on: 'done', by: 'Anna (console)' }],
+        [{ by: 'Anna (console of hub)' }],
+      ]);
     expect(await resultOf(files.leave({ kind: 'deny', session, digest, why: '', server }))).toMatchObject({
       state: 'refused',
       why: 'it does not wait any more',
@@ -115,6 +128,9 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
   test('that is away, silent, or removed says so within two seconds', async () => {
     const away = files.leave({ kind: 'freeze', reason: '', server: keyOf('away') });
     expect((await answerOfRoot(away)).why).toContain('away is not connected');
+    const passed = { kind: 'freeze', server: tagged('away'), passed_on: 'refused', by: 'Anna (console)' };
+    await eventually('it is on record', () => onBoth(away)[0]?.length === 1);
+    expect(onBoth(away)[0]).toMatchObject([{ ...passed, why: expect.stringContaining('away is not connected') }]);
     nats.remove('gone');
     nats.reload();
     const order = { kind: 'stop-all' } as const;
@@ -164,6 +180,18 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     expect(await obeyed(thaws)).toMatchObject([{ state: 'done' }, { state: 'done' }]);
     expect(names.map(freezeOf)).toEqual([undefined, undefined]);
     expect(freezeOf('hub')).toBeDefined();
+    // The agent puts on record what it has missed.
+    await hub.restart();
+    const [, ...freezes] = ids;
+    for (const [at, name] of names.entries()) {
+      const passed = { server: tagged(name), passed_on: 'done', at: expect.stringMatching(/^\d{4}-.*Z$/) };
+      const server = { by: 'Anna (console of hub)' };
+      expect(onBoth(freezes[at] ?? '', name)).toMatchObject([[{ ...passed, kind: 'freeze' }], [server]]);
+      const signed = { order: { kind: 'thaw', server_name: name } };
+      expect(onBoth(thaws[at] ?? '', name)).toMatchObject([[{ ...passed, kind: 'thaw', signed }], [server]]);
+    }
+    expect((await agent3(['audit', 'verify', '--file', AUDIT])).code).toBe(0);
+    await hub.kill9();
   });
 
   test('changes the passkeys of both servers in two steps, also of one that was away for the first', async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { currentFreeze, readFreezes } from '../../../src/access/freeze.ts';
 import type { OrderFile, OrderResult } from '../../../src/console/order.ts';
+import type { PassedLine } from '../../../src/console/passed-on.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { ConsoleFiles } from '../../helpers/console.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
@@ -65,6 +66,15 @@ describe.skipIf(process.geteuid?.() !== 0)('root of the hub, without an agent', 
     expect(results['away']).toMatchObject({ state: 'refused', why: expect.stringContaining('away is not connected') });
     expect(results['gone']).toMatchObject({ state: 'refused', why: expect.stringContaining('no server of the fleet') });
     expect(answerOf(ids.thaw).why).toBe('somebody has frozen the server at the same time');
+    const noted = readFileSync(`${nats.directory}/passed-on.jsonl`, 'utf8').trim().split('\n');
+    const lines = noted.map((line) => JSON.parse(line) as PassedLine);
+    for (const [name, order] of [...away, ['web1', ids.thaw] as const]) {
+      const { state, why } = answerOf(order);
+      // A server that is gone has no name any more.
+      const server = name === 'gone' ? keyOf(name) : expect.stringMatching(new RegExp(`^${name}@|^${keyOf(name)}$`));
+      const same = { server, passed_on: state, ...(why !== undefined && { why }) };
+      expect(lines.filter((line) => line.order === order)).toMatchObject([same]);
+    }
   });
 
   test('passes on a thaw with its signature, which the server judges, and nothing else', async () => {
