@@ -17,7 +17,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['list_servers'],
-    text: 'Several servers: list_servers names them. Name one in server with each call, never by a guess; the answer names it first. The id of a session includes it.',
+    text: 'There are several servers: list_servers names them. Say which one in server, and never guess it; the answer names it first. The id of a session says it already.',
   },
   {
     needs: ['shell'],
