@@ -152,7 +152,7 @@ function isClosed(fd: number, stat: Stats, account: NamedAccount | undefined): b
 function requireHarmlessLink(path: string): void {
   if (leadsToDevice(path)) return;
   throw new SandboxFault(
-    `${path} must stay hidden, but is a symbolic link, or leads through one, in a directory that its commands may write to: hide what it leads to by its own path, or replace the link by that`,
+    `${path} is a symbolic link, or leads through one, in a directory that its commands may write to, and must stay hidden: hide what it leads to by its own path, or replace the link by that`,
   );
 }
 
