@@ -46,7 +46,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   mcp: ['http', 'operations', 'calls', 'lib'],
   connect: ['http', 'audit', 'access', 'lib'],
   client: ['lib'],
-  fleet: ['console', 'http', 'operations', 'calls', 'access', 'sessions', 'linux', 'lib', 'version'],
+  fleet: ['console', 'http', 'operations', 'files', 'calls', 'access', 'sessions', 'linux', 'lib', 'version'],
   console: ['http', 'commands', 'audit', 'access', 'process', 'sessions', 'linux', 'settings', 'lib', 'version'],
   install: ['console', 'access', 'audit', 'sandbox', 'process', 'linux', 'settings', 'lib', 'version', 'ops'],
   server: [

@@ -5,6 +5,14 @@ export type Reach = 'profile' | 'readonly';
 
 /** Prefix of principals of the hub's tokens. No token of this server can have such a name. */
 const PREFIX = 'hub/';
+/** Returns the principal of a token of the hub. */
+export const hubPrincipal = (token: string): string => `${PREFIX}${token}`;
+
+/** Returns true for the principal of a token of the hub. */
+export function isOfHub(principal: string): boolean {
+  return principal.startsWith(PREFIX);
+}
+
 /** Most principals to remember. The one that called longest ago is forgotten first, and then may only read. */
 const MOST_REMEMBERED = 10_000;
 
@@ -19,7 +27,7 @@ export class HubAccess {
 
   /** Returns the principal of a token of the hub. Its latest request sets what it may do, also for what still waits. */
   admit(token: string, reach: Reach): string {
-    const principal = `${PREFIX}${token}`;
+    const principal = hubPrincipal(token);
     this.#ended.delete(principal);
     this.#reaches.delete(principal);
     const [oldest] = this.#reaches.size >= MOST_REMEMBERED ? this.#reaches.keys() : [];
@@ -30,7 +38,7 @@ export class HubAccess {
 
   /** Ends a token of the hub: its commands that wait for approval are denied. */
   end(token: string): void {
-    const principal = `${PREFIX}${token}`;
+    const principal = hubPrincipal(token);
     this.#reaches.delete(principal);
     const [oldest] = this.#ended.size >= MOST_REMEMBERED ? this.#ended : [];
     if (oldest !== undefined) this.#ended.delete(oldest);
@@ -39,7 +47,7 @@ export class HubAccess {
 
   /** Returns the profile of a principal; undefined when it is not a token of the hub, has ended, or this server has left the hub. */
   profileOf(principal: string): string | undefined {
-    return principal.startsWith(PREFIX) && !this.#ended.has(principal) ? this.profileName() : undefined;
+    return isOfHub(principal) && !this.#ended.has(principal) ? this.profileName() : undefined;
   }
 
   /** Returns the part of that profile that a principal may use. */

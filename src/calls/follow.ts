@@ -1,10 +1,10 @@
 import { Deadline, type OneShotEvent, systemClock } from '../lib/clock.ts';
-import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/errors.ts';
+import { AccessLapsed, type AgentError, OperationNotAllowed, TooManyRequests, Unauthorized } from '../lib/errors.ts';
 import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../lib/limits.ts';
 import { Shares } from '../lib/shares.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
-import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
+import { Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { messageOf, snapshot } from './answer.ts';
 import {
   type Answer,
@@ -22,7 +22,7 @@ import { recordHints } from './hints.ts';
 export type Offsets = Readonly<Record<StreamName, number>>;
 
 /** How often a follower of a silent command is checked: the end of its token ends its stream within a second. */
-const FOLLOW_LOOK_SECONDS = 0.4;
+export const FOLLOW_LOOK_SECONDS = 0.4;
 
 /** Garbage that a piece leaves: its text, its JSON, and the bytes of an event. */
 const EVENT_GARBAGE_BYTES = 5 * FOLLOW_PIECE_BYTES;
@@ -36,10 +36,10 @@ export type FollowEvent =
   | { readonly kind: 'frozen'; readonly isFrozen: boolean }
   /** The command has ended, and nothing follows. */
   | { readonly kind: 'end'; readonly state: Answer }
-  /** The token may no longer read the session, and nothing follows. */
-  | { readonly kind: 'refused'; readonly reason: string };
+  /** The token may no longer read the session, or its server is away; nothing follows. */
+  | { readonly kind: 'refused'; readonly error: AgentError };
 
-interface FollowRequest {
+export interface FollowRequest {
   readonly offsets: Offsets;
   /** Pieces are cut only between characters. */
   readonly isText: boolean;
@@ -54,14 +54,22 @@ const STREAM = {
   whileFrozen: true,
 } as const;
 
+/** A session of a server of the fleet. */
+export interface SessionAway {
+  /** The server, as the record names it: `web1@abcdefgh`. */
+  readonly server: string;
+  /** Begins to follow it, as `Followers.follow` does. */
+  follow(context: CallContext, request: FollowRequest): Promise<AsyncGenerator<FollowEvent, void>>;
+}
+
 /** Follows the output of sessions as it is written. */
 export class Followers {
   readonly #slots = new Shares(MAX_FOLLOWERS);
 
-  /** `refuse` throws for the id of a session on another server, and says how to follow it. */
+  /** `find` returns a session of a server of the fleet; undefined for one of this machine. Throws `SessionNotFound`. */
   constructor(
     private readonly deps: OperationDeps,
-    private readonly refuse: (id: string) => void = () => {},
+    private readonly find: (id: string) => SessionAway | undefined = () => undefined,
   ) {}
 
   /**
@@ -69,14 +77,18 @@ export class Followers {
    * follower or its token is gone, or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow
    * already, and what the policy throws.
    */
-  follow(id: string, call: Call, request: FollowRequest): Promise<AsyncGenerator<FollowEvent, void>> {
-    return underPolicy(this.deps, STREAM, { session: id }, call, async (context) => {
-      this.refuse(id);
-      const session = this.deps.store.get(id, context.principal);
+  async follow(id: string, call: Call, request: FollowRequest): Promise<AsyncGenerator<FollowEvent, void>> {
+    const away = this.find(id);
+    const { request: requestId = Bun.randomUUIDv7() } = call;
+    const through = away ? { ...call, request: requestId, via: { server: away.server, request: requestId } } : call;
+    return await underPolicy(this.deps, STREAM, { session: id }, through, async (context) => {
+      const session = away ?? this.deps.store.get(id, context.principal);
       this.#takeSlot(context.principal, request.gone);
-      const reader = session.record.look === true ? lookContext(context) : context;
       // It continues after this call, and through a freeze.
-      return this.#untilRefused(this.#events(session, { ...reader, shutdown: call.shutdown }, request));
+      const lasting = { ...context, shutdown: call.shutdown };
+      if (!(session instanceof Session)) return this.#untilRefused(await session.follow(lasting, request));
+      const reader = session.record.look === true ? lookContext(lasting) : lasting;
+      return this.#untilRefused(this.#events(session, reader, request));
     });
   }
 
@@ -99,7 +111,7 @@ export class Followers {
       yield* events;
     } catch (error) {
       if (!(error instanceof AccessLapsed || error instanceof OperationNotAllowed)) throw error;
-      yield { kind: 'refused', reason: error.hint ?? error.error };
+      yield { kind: 'refused', error: new Unauthorized(error.hint ?? error.error) };
     }
   }
 
@@ -182,7 +194,7 @@ export class Followers {
 }
 
 /** Returns the current context. Throws `AccessLapsed` and `OperationNotAllowed` when the token may no longer read. */
-function mayRead(context: CallContext): CallContext {
+export function mayRead(context: CallContext): CallContext {
   const now = revalidate(context);
   requireOperation(now.profile, STREAM.needs);
   return now;

@@ -37,6 +37,33 @@ export interface Sink {
   close(): void;
 }
 
+/**
+ * Joins the chunks of `body` to frames of `bytes`; only the last one is shorter. Where `body` throws, what had come is
+ * yielded first. A frame is valid until the next one is asked for.
+ */
+export async function* framesOf(body: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array, void> {
+  const frame = Buffer.allocUnsafeSlow(bytes);
+  let filled = 0;
+  let fault: { readonly error: unknown } | undefined;
+  try {
+    for await (const chunk of body) {
+      for (let at = 0; at < chunk.length; ) {
+        const piece = chunk.subarray(at, at + bytes - filled);
+        frame.set(piece, filled);
+        filled += piece.length;
+        at += piece.length;
+        if (filled < bytes) continue;
+        yield frame;
+        filled = 0;
+      }
+    }
+  } catch (error) {
+    fault = { error };
+  }
+  if (filled > 0) yield frame.subarray(0, filled);
+  if (fault !== undefined) throw fault.error;
+}
+
 /** The refusal of a file whose target somebody else has changed meanwhile. */
 export function changedOnItsWay(): Conflict {
   return new Conflict(

@@ -43,9 +43,7 @@ export class Download extends Transfer {
 
   /** Throws `Conflict` before its approval, and if too many requests are under way. */
   requireOpen(): void {
-    if (this.isHeld) throw new Conflict('A person has not approved this download yet. Follow it with read_session.');
-    if (this.requests < MAX_REQUESTS) return;
-    throw new Conflict(`${MAX_REQUESTS} requests for this link are under way. Wait for one of them.`);
+    requireFree(this.isHeld, this.requests);
   }
 
   /**
@@ -89,10 +87,10 @@ export class Download extends Transfer {
     this.#passed = joined([...this.#passed, [from, to]]).slice(0, MAX_PARTS);
     const [first] = this.#passed;
     if (first === undefined || first[0] > 0 || first[1] < this.bytes || this.over.fired) return;
-    const { principal, profile, path, trail, finish } = this.deps;
+    const { principal, profile, path, trail, finish, via } = this.deps;
     const sha256 = this.#hashed === this.bytes ? this.#hasher.digest('hex') : undefined;
     const result = { bytes: this.bytes, sha256 };
-    trail.file('download', { principal, address }, { profile: profile.name, path, passed: true, ...result });
+    trail.file('download', { principal, address, via }, { profile: profile.name, path, passed: true, ...result });
     finish(result);
   }
 
@@ -108,6 +106,13 @@ export class Download extends Transfer {
     this.#hasher.update(piece.subarray(this.#hashed - at));
     this.#hashed = end;
   }
+}
+
+/** Throws `Conflict` for a download that is not approved, or has too many requests under way. */
+export function requireFree(isHeld: boolean, requests: number): void {
+  if (isHeld) throw new Conflict('A person has not approved this download yet. Follow it with read_session.');
+  if (requests < MAX_REQUESTS) return;
+  throw new Conflict(`${MAX_REQUESTS} requests for this link are under way. Wait for one of them.`);
 }
 
 function bytesIn(parts: Parts): number {

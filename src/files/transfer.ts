@@ -3,6 +3,7 @@ import type { Trail } from '../audit/trail.ts';
 import { type Clock, OneShotEvent } from '../lib/clock.ts';
 import { RequestTooLarge } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
+import type { Origin } from '../sessions/via.ts';
 
 /** The result of a transfer. */
 export interface TransferResult {
@@ -12,7 +13,7 @@ export interface TransferResult {
 }
 
 /** What a transfer needs. */
-export interface TransferDeps {
+export interface TransferDeps extends Pick<Origin, 'via'> {
   readonly principal: string;
   readonly profile: Profile;
   readonly path: string;

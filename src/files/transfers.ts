@@ -1,12 +1,15 @@
 import type { Access } from '../access/access.ts';
+import { isOfHub } from '../access/hub-access.ts';
 import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { OperationDeps } from '../calls/context.ts';
 import type { Clock, OneShotEvent } from '../lib/clock.ts';
 import { MachineRefused, RouteNotFound, TooManyRequests } from '../lib/errors.ts';
 import { Shares, type Turns } from '../lib/shares.ts';
+import type { Origin } from '../sessions/via.ts';
 import type { Sink, Source } from './carrier.ts';
 import { Download } from './download.ts';
+import type { UsedLink } from './linked.ts';
 import type { TransferDeps, TransferResult } from './transfer.ts';
 import { Upload } from './upload.ts';
 
@@ -43,16 +46,21 @@ export interface LinkOperationDeps extends OperationDeps {
 }
 
 /** The client that asks for a link, and the path. */
-export interface LinkRequest {
+export interface LinkRequest extends Pick<Origin, 'via'> {
   readonly principal: string;
   readonly profile: Profile;
   readonly path: string;
 }
 
 /** A transfer, and the link to it. */
-export interface Linked<T extends Transfer> {
+export interface LinkTo<T extends Transfer> {
   readonly url: string;
   readonly transfer: T;
+}
+
+interface Result extends TransferResult {
+  readonly principal: string;
+  readonly untilMs: number;
 }
 
 interface Entry {
@@ -64,7 +72,7 @@ interface Entry {
 /** The open links, each for one path: known by the hash of its secret, and gone with its token or the agent. */
 export class Transfers {
   readonly #links = new Map<string, Entry>();
-  readonly #results = new Map<string, TransferResult & { readonly untilMs: number }>();
+  readonly #results = new Map<string, Result>();
   readonly #shares = new Shares(MAX_LINKS);
   /** The URL of the agent for clients, without a slash at its end; undefined: none. */
   baseUrl: string | undefined;
@@ -79,32 +87,41 @@ export class Transfers {
   }
 
   /** Makes a link to read what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
-  download(request: LinkRequest, open: () => Source | Promise<Source>): Promise<Linked<Download>> {
+  download(request: LinkRequest, open: () => Source | Promise<Source>): Promise<LinkTo<Download>> {
     return this.#make(request, async (deps) => new Download(deps, await open()));
   }
 
   /** Makes a link to write what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
-  upload(request: LinkRequest, open: () => Sink | Promise<Sink>): Promise<Linked<Upload>> {
+  upload(request: LinkRequest, open: () => Sink | Promise<Sink>): Promise<LinkTo<Upload>> {
     const { file_mib = Number.POSITIVE_INFINITY } = request.profile.limits;
     const most = Math.min(this.deps.maxTransferBytes, file_mib * MIB);
     return this.#make(request, async (deps) => new Upload(deps, await open(), most));
   }
 
-  /** Returns the open transfer with this secret. Throws `RouteNotFound`. */
-  find(secret: string): Transfer {
+  /**
+   * Returns the transfer with this secret, or its result when all bytes have passed. `owner` is the token of a hub whose
+   * link it is; without it, no link of a hub is found. Throws `RouteNotFound`.
+   */
+  open(secret: string, owner?: string): Download | Upload | UsedLink {
+    const result = this.resultOf(secret, owner);
+    if (result === undefined) return this.find(secret, owner);
+    return { kind: 'used', bytes: result.bytes, sha256: result.sha256 };
+  }
+
+  /** Returns the open transfer with this secret, as `open` does. Throws `RouteNotFound`. */
+  find(secret: string, owner?: string): Transfer {
     const entry = this.#links.get(idOf(secret));
-    if (entry !== undefined && !this.#isOver(entry)) return entry.transfer;
-    throw new RouteNotFound(
-      'There is no such link: it was used, its ten minutes have passed, or the agent was restarted. Ask for a new one with upload or download.',
-    );
+    if (entry !== undefined && isOwner(entry.request, owner) && !this.#isOver(entry)) return entry.transfer;
+    throw noSuchLink();
   }
 
   /** Returns the result of the transfer with this secret; undefined while it is open, and if it was forgotten. */
-  resultOf(secret: string): TransferResult | undefined {
-    return this.#results.get(idOf(secret));
+  resultOf(secret: string, owner?: string): TransferResult | undefined {
+    const result = this.#results.get(idOf(secret));
+    return result !== undefined && isOwner(result, owner) ? result : undefined;
   }
 
-  async #make<T extends Transfer>(request: LinkRequest, open: (deps: TransferDeps) => Promise<T>): Promise<Linked<T>> {
+  async #make<T extends Transfer>(request: LinkRequest, open: (deps: TransferDeps) => Promise<T>): Promise<LinkTo<T>> {
     const { baseUrl, deps } = this;
     const { principal } = request;
     if (baseUrl === undefined)
@@ -120,7 +137,7 @@ export class Transfers {
       const id = idOf(secret);
       const endsMs = deps.clock.elapsed() + LINK_SECONDS * 1000;
       const finish = (result: TransferResult | undefined): void => {
-        if (result !== undefined) this.#remember(id, { ...result, untilMs: endsMs });
+        if (result !== undefined) this.#remember(id, { ...result, principal, untilMs: endsMs });
         this.#end(id);
       };
       const transfer = await open({
@@ -140,7 +157,7 @@ export class Transfers {
     }
   }
 
-  #remember(id: string, result: TransferResult & { readonly untilMs: number }): void {
+  #remember(id: string, result: Result): void {
     for (const [oldest] of this.#results) if (this.#results.size >= MAX_RESULTS) this.#results.delete(oldest);
     this.#results.set(id, result);
   }
@@ -170,9 +187,21 @@ export class Transfers {
   }
 }
 
+/** The refusal of a link that is not known, or has ended. */
+export function noSuchLink(): RouteNotFound {
+  return new RouteNotFound(
+    'There is no such link: it was used, its ten minutes have passed, or the agent was restarted. Ask for a new one with upload or download.',
+  );
+}
+
+/** A link of a hub is opened through that hub alone, with the token that it was made for. */
+function isOwner({ principal }: { readonly principal: string }, owner: string | undefined): boolean {
+  return owner === undefined ? !isOfHub(principal) : principal === owner;
+}
+
 /**
  * Links are found by the hash of their secret: the memory holds no secret, and the time of the search reveals nothing.
  */
-function idOf(secret: string): string {
+export function idOf(secret: string): string {
   return Bun.SHA256.hash(secret, 'hex');
 }

@@ -1,7 +1,7 @@
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
 import type { Answer } from '../calls/context.ts';
 import { Conflict } from '../lib/errors.ts';
-import { changedOnItsWay, FRAME_BYTES, type Sink } from './carrier.ts';
+import { changedOnItsWay, FRAME_BYTES, framesOf, type Sink } from './carrier.ts';
 import { Transfer, type TransferDeps, tooLarge } from './transfer.ts';
 
 /** A received file. */
@@ -48,41 +48,15 @@ export class Upload extends Transfer {
   async receive<T>(offset: number, body: AsyncIterable<Uint8Array>, then: () => Promise<T>): Promise<T> {
     if (this.#isAsked)
       throw new Conflict('The file has arrived, and waits for a person to approve it. Follow it with read_session.');
-    if (this.requests > 0)
-      throw new Conflict('Another PUT to this link is under way. Wait for it, or ask for a new link.');
-    if (offset !== 0 && offset !== this.#received)
-      throw new Conflict(
-        `${this.#received} bytes have arrived, but these begin at ${offset}. Send Content-Range: bytes ${this.#received}-… or all of it.`,
-      );
+    requireNext(this.requests > 0, offset, this.#received);
     using _open = this.hold();
     if (offset === 0 && this.#received > 0) await this.#restart();
-    const frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
-    let filled = 0;
-    const flush = async (): Promise<void> => {
-      const bytes = frame.subarray(0, filled);
-      filled = 0;
-      if (bytes.length === 0) return;
+    for await (const bytes of framesOf(body, FRAME_BYTES)) {
+      if (this.over.fired) break;
       await this.turn(bytes.length);
       await this.#write(bytes);
-    };
-    try {
-      for await (const chunk of body) {
-        if (this.#received + filled + chunk.length > this.#furthest) {
-          this.#furthest = this.#received + filled + chunk.length;
-          this.touch();
-        }
-        for (let at = 0; at < chunk.length; ) {
-          const piece = chunk.subarray(at, at + FRAME_BYTES - filled);
-          frame.set(piece, filled);
-          filled += piece.length;
-          at += piece.length;
-          if (filled === FRAME_BYTES) await flush();
-        }
-      }
-    } finally {
-      if (!this.over.fired) await flush();
     }
-    if (this.over.fired) throw new Conflict('The link ended during the upload. Ask for a new one.');
+    if (this.over.fired) throw endedOnItsWay();
     return await then();
   }
 
@@ -124,10 +98,10 @@ export class Upload extends Transfer {
   /** Once that is on record. */
   async #place(address: string, result: Received, onRecord: OnRecord): Promise<Answer> {
     using _open = this.hold();
-    const { principal, profile, path, trail, finish } = this.deps;
+    const { principal, profile, path, trail, finish, via } = this.deps;
     try {
       const passed = { profile: profile.name, path, passed: true, ...result, ...onRecord };
-      trail.file('upload', { principal, address }, passed);
+      trail.file('upload', { principal, address, via }, passed);
       await this.sink.commit();
       finish(result);
       return { path, ...result };
@@ -151,6 +125,9 @@ export class Upload extends Transfer {
     }
     this.#hasher.update(bytes);
     this.#received += bytes.length;
+    if (this.#received <= this.#furthest) return;
+    this.#furthest = this.#received;
+    this.touch();
   }
 
   async #restart(): Promise<void> {
@@ -163,4 +140,18 @@ export class Upload extends Transfer {
       throw error;
     }
   }
+}
+
+/** Throws `Conflict` for a body while another is on its way, and for one that does not begin at the next byte, or at 0. */
+export function requireNext(isBusy: boolean, offset: number, received: number): void {
+  if (isBusy) throw new Conflict('Another PUT to this link is under way. Wait for it, or ask for a new link.');
+  if (offset === 0 || offset === received) return;
+  throw new Conflict(
+    `${received} bytes have arrived, but these begin at ${offset}. Send Content-Range: bytes ${received}-… or all of it.`,
+  );
+}
+
+/** The refusal of a body whose link has ended meanwhile. */
+export function endedOnItsWay(): Conflict {
+  return new Conflict('The link ended during the upload. Ask for a new one.');
 }

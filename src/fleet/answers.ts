@@ -10,7 +10,11 @@ const MAX_ERROR_CHARS = 100;
 const MAX_MESSAGE_CHARS = 20_000;
 
 /** Returns the answer of a server in the form that the hub sends. Throws `ServerRefusal` where the server refused the call. */
-export function answerOf({ name, tag }: FleetServer, { status, headers, body }: FleetReply, maxChars: number): Answer {
+export function answerOf(
+  { name, tag }: Pick<FleetServer, 'name' | 'tag'>,
+  { status, headers, body }: Pick<FleetReply, 'status' | 'headers' | 'body'>,
+  maxChars: number,
+): Answer {
   const fields =
     typeof body === 'object' && body !== null && !Array.isArray(body) ? withTags({ ...body }, tag) : undefined;
   if (status === 200 && fields !== undefined) {
@@ -46,5 +50,12 @@ export function refusalOf(
     error.slice(0, MAX_ERROR_CHARS),
     `${name}: ${tag === undefined ? cut : withTagsInText(cut, tag)}`.toWellFormed(),
     Object.fromEntries(kept),
+  );
+}
+
+/** Returns the error of a call whose answer is lost. */
+export function unknownOutcome(name: string, why: string, request: string): OutcomeUnknown {
+  return new OutcomeUnknown(
+    `The call was sent to ${name}, and ${why}: it may have run, and continue there. Look with list_sessions on ${name} before you repeat it; a repeat with the same key runs nothing twice. Its request id is ${request}.`,
   );
 }

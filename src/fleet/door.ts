@@ -26,6 +26,15 @@ export type RemoteCall = Pick<
   readonly shared?: PlanOfCall | undefined;
 };
 
+/** What a part of a stream or of a transfer needs of its call. */
+export type PieceCall = Pick<RemoteCall, 'principal' | 'address' | 'deadline' | 'profile' | 'request'>;
+
+/** A part of a stream or of a transfer: what the server says, unchecked, and the bytes with it. */
+export interface Piece {
+  readonly body: unknown;
+  readonly bytes: Uint8Array;
+}
+
 /** Runs calls on servers. */
 export interface FleetDoor {
   /** The name that clients use for the hub itself. */
@@ -47,4 +56,12 @@ export interface FleetDoor {
     args: Readonly<Record<string, unknown>>,
     call: RemoteCall,
   ): Promise<Answer>;
+  /** Asks a server for a part of a stream or of a transfer, and sends `bytes` with that. Throws as `callServer` does. */
+  piece(
+    server: FleetServer,
+    op: 'stream' | 'transfer',
+    args: Readonly<Record<string, unknown>>,
+    call: PieceCall,
+    bytes?: Uint8Array,
+  ): Promise<Piece>;
 }

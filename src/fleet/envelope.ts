@@ -89,26 +89,46 @@ export const MAX_MESSAGE_BYTES = 2_097_152;
 /** An invalid message: forged, damaged, or of another kind. */
 export class EnvelopeFault extends Error {}
 
-/** Returns a signed message of this kind. */
-export function seal<T extends TSchema>({ name }: Kind<T>, value: Static<T>, signer: SigningKey): Buffer {
-  const json = Buffer.from(JSON.stringify(value));
-  return Buffer.concat([signer.sign(signedText(name, json)), json]);
+/** Between the JSON of a message and the bytes that come with it: JSON never has it. */
+const NUL = Buffer.alloc(1);
+const NO_BYTES = Buffer.alloc(0);
+
+/** Returns a signed message of this kind. `bytes` follow its JSON as they are. */
+export function seal<T extends TSchema>(
+  { name }: Kind<T>,
+  value: Static<T>,
+  signer: SigningKey,
+  bytes: Uint8Array = NO_BYTES,
+): Buffer {
+  const body = [Buffer.from(JSON.stringify(value)), ...(bytes.length > 0 ? [NUL, bytes] : [])];
+  return Buffer.concat([signer.sign(signedText(name, ...body)), ...body]);
 }
 
 /** Reads a message that `by` has signed. Throws `EnvelopeFault`. */
 export function open<T extends TSchema>({ name, check }: Kind<T>, message: Uint8Array, by: Verifier): Static<T> {
   if (message.length > MAX_MESSAGE_BYTES) throw new EnvelopeFault('it is too long');
-  const json = message.subarray(SIGNATURE_BYTES);
-  if (!by.isSigned(signedText(name, json), message.subarray(0, SIGNATURE_BYTES)))
+  const body = message.subarray(SIGNATURE_BYTES);
+  if (!by.isSigned(signedText(name, body), message.subarray(0, SIGNATURE_BYTES)))
     throw new EnvelopeFault(`its signature is not that of ${by.publicKey.slice(0, 10)}`);
-  const value = parsed(json);
+  const value = parsed(body.subarray(0, endOfJson(body)));
   if (!check(value)) throw new EnvelopeFault('its format is wrong');
   return value;
 }
 
+/** Returns the bytes that come with a message which `open` has accepted. */
+export function bytesIn(message: Uint8Array): Uint8Array {
+  const body = message.subarray(SIGNATURE_BYTES);
+  return body.subarray(endOfJson(body) + 1);
+}
+
+function endOfJson(body: Uint8Array): number {
+  const end = body.indexOf(0);
+  return end === -1 ? body.length : end;
+}
+
 /** The line feed ends the name of the kind, so no name can be the beginning of another one. */
-function signedText(name: string, json: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from(`${name}\n`), json]);
+function signedText(name: string, ...body: readonly Uint8Array[]): Buffer {
+  return Buffer.concat([Buffer.from(`${name}\n`), ...body]);
 }
 
 function parsed(json: Uint8Array): unknown {

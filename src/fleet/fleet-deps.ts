@@ -1,5 +1,6 @@
 import type { CallDeps } from '../calls/context.ts';
 import type { FleetDoor } from './door.ts';
+import type { HubLinks } from './hub-links.ts';
 import type { Runs } from './runs.ts';
 
 /** What the operations of the fleet work with. */
@@ -7,4 +8,5 @@ export interface FleetDeps {
   readonly deps: CallDeps;
   readonly door: FleetDoor;
   readonly runs: Runs;
+  readonly links: HubLinks;
 }

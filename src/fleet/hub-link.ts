@@ -3,6 +3,7 @@ import { type AgentError, InvalidArguments, ServerUnreachable } from '../lib/err
 import type { Logger } from '../lib/logger.ts';
 import type { RemoteCall } from './door.ts';
 import {
+  bytesIn,
   EnvelopeFault,
   type FleetReply,
   type FleetRequest,
@@ -45,13 +46,22 @@ interface Pending {
 }
 
 /** How a request ended: with a reply, not received by any server, or lost for a reason. */
-export type Outcome = { readonly reply: FleetReply } | 'nobody' | { readonly lost: string };
+export type Outcome = Replied | 'nobody' | { readonly lost: string };
+
+/** A reply, and the bytes that came with it. */
+export interface Replied {
+  readonly reply: FleetReply;
+  readonly bytes: Uint8Array;
+}
 
 /** How long a caller waits, and the event that withdraws its request. */
 export type Waiting = Pick<RemoteCall, 'deadline' | 'cancelled'>;
 
 /** The fields of a request that the caller sets. */
-export type RequestFields = Omit<FleetRequest, 'id' | 'instance' | 'not_after' | 'reply_ms'>;
+export type RequestFields = Omit<FleetRequest, 'id' | 'instance' | 'not_after' | 'reply_ms'> & {
+  /** They follow the JSON of the request. */
+  readonly bytes?: Uint8Array;
+};
 
 /** The hub's connection to NATS, and the requests under way on it. */
 export class HubLink implements Disposable {
@@ -130,7 +140,7 @@ export class HubLink implements Disposable {
   }
 
   /** Sends a request to a server and waits for the outcome. Throws `InvalidArguments` or `ServerUnreachable` where it was not sent. */
-  async send(server: KnownServer, fields: RequestFields, call: Waiting): Promise<Outcome> {
+  async send(server: KnownServer, { bytes, ...fields }: RequestFields, call: Waiting): Promise<Outcome> {
     if (!this.#isConnected) return 'nobody';
     const id = Bun.randomUUIDv7();
     const when = server.instanceAt(performance.now(), AHEAD_MS);
@@ -150,7 +160,7 @@ export class HubLink implements Disposable {
       this.#publish(server, { ...fields, ...at, id: Bun.randomUUIDv7(), reply_ms, op: 'cancel', args: { id } });
     };
     server.expect(REPLIES);
-    const fault = this.#publish(server, { ...fields, ...when, id, reply_ms });
+    const fault = this.#publish(server, { ...fields, ...when, id, reply_ms }, bytes);
     if (fault !== undefined) throw fault;
     const unsubscribe = call.cancelled?.subscribe(cancel);
     if (unsubscribe !== undefined) ends.defer(unsubscribe);
@@ -187,7 +197,7 @@ export class HubLink implements Disposable {
     const isOfOther = ![undefined, NOBODY, reply.instance].includes(pending.instance);
     if (isOfOther) return;
     if (reply.kind === 'begun') pending.hasBegun = true;
-    else pending.settle({ reply });
+    else pending.settle({ reply, bytes: bytesIn(data) });
   }
 
   /** Reads a message of a server. Logs an invalid message and returns undefined. */
@@ -210,8 +220,8 @@ export class HubLink implements Disposable {
   }
 
   /** Publishes a request. Returns the error where it was not sent. */
-  #publish(server: KnownServer, request: FleetRequest): AgentError | undefined {
-    const sealed = this.#sealed(request);
+  #publish(server: KnownServer, request: FleetRequest, bytes?: Uint8Array): AgentError | undefined {
+    const sealed = this.#sealed(request, bytes);
     if (sealed instanceof InvalidArguments) return sealed;
     try {
       this.#connection?.publish(rpcSubject(server.key), sealed, { reply: `${this.#inbox}.${request.id}` });
@@ -225,9 +235,9 @@ export class HubLink implements Disposable {
   }
 
   /** The size is checked here: numbers of a call can be longer when they are serialized again. */
-  #sealed(request: FleetRequest): Buffer | InvalidArguments {
+  #sealed(request: FleetRequest, bytes: Uint8Array | undefined): Buffer | InvalidArguments {
     try {
-      const sealed = seal(REQUEST, request, this.deps.key);
+      const sealed = seal(REQUEST, request, this.deps.key, bytes);
       if (sealed.length <= MAX_MESSAGE_BYTES) return sealed;
       return new InvalidArguments(
         `Nothing was run: the call to ${request.name} has ${sealed.length} bytes, and may have at most ${MAX_MESSAGE_BYTES}. Send less in one call.`,

@@ -3,14 +3,14 @@ import { reachOf } from '../access/hub-access.ts';
 import type { Answer } from '../calls/context.ts';
 import { Buckets } from '../http/limiters.ts';
 import { Deadline, systemClock } from '../lib/clock.ts';
-import { OperationNotAllowed, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
+import { OperationNotAllowed, ServerUnreachable } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
-import { answerOf, refusalOf } from './answers.ts';
+import { answerOf, refusalOf, unknownOutcome } from './answers.ts';
 import { deliver, describeAbsence } from './deliver.ts';
-import type { FleetDoor, FleetServer, RemoteCall } from './door.ts';
+import type { FleetDoor, FleetServer, Piece, PieceCall, RemoteCall } from './door.ts';
 import { EndedTokens, type EndedTokensDeps } from './ended-tokens.ts';
-import { type FleetReply, open, STATE } from './envelope.ts';
-import { HubLink, type RequestFields, type Waiting } from './hub-link.ts';
+import { open, STATE } from './envelope.ts';
+import { HubLink, type Replied, type RequestFields, type Waiting } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
 import type { NumberedList } from './key-chain.ts';
 import { type PublicKey, type SigningKey, tagOf } from './keys.ts';
@@ -134,7 +134,28 @@ export class Hub implements FleetDoor, Disposable {
     args: Readonly<Record<string, unknown>>,
     call: RemoteCall,
   ): Promise<Answer> {
-    const { name, key } = server;
+    return answerOf(server, (await this.#call(server, op, args, call)).reply, call.maxReplyChars);
+  }
+
+  async piece(
+    server: FleetServer,
+    op: 'stream' | 'transfer',
+    args: Readonly<Record<string, unknown>>,
+    call: PieceCall,
+    bytes?: Uint8Array,
+  ): Promise<Piece> {
+    const replied = await this.#call(server, op, args, { ...call, maxReplyChars: MAX_CHARS }, bytes);
+    if (replied.reply.status === 200) return { body: replied.reply.body, bytes: replied.bytes };
+    throw refusalOf(server.name, replied.reply, server.tag);
+  }
+
+  async #call(
+    { name, key }: FleetServer,
+    op: string,
+    args: Readonly<Record<string, unknown>>,
+    call: PieceCall & Partial<RemoteCall> & Pick<RemoteCall, 'maxReplyChars'>,
+    bytes?: Uint8Array,
+  ): Promise<Replied> {
     const reach = reachOf(call.profile);
     if (reach === undefined)
       throw new OperationNotAllowed(
@@ -145,11 +166,12 @@ export class Hub implements FleetDoor, Disposable {
     const fields = {
       ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address },
       ...(call.shared !== undefined && { plan: call.shared }),
+      ...(bytes !== undefined && { bytes }),
       request: call.request ?? randomUUID(),
       lean: call.isLean === true,
       max_chars: Math.min(Math.floor(call.maxReplyChars * ROOM) - MORE_ROOM_CHARS, MAX_CHARS),
     };
-    return answerOf(server, await this.#reply(known, fields, call), call.maxReplyChars);
+    return await this.#reply(known, fields, call);
   }
 
   /**
@@ -164,7 +186,7 @@ export class Hub implements FleetDoor, Disposable {
       ...{ server: key, op, args, name, principal: 'hub', request: randomUUID(), reach: 'readonly' as const },
       ...{ address: '', lean: true, max_chars: MAX_CHARS },
     };
-    const { status, body, headers } = await this.#reply(this.#callable(name, key), fields, waiting);
+    const { status, body, headers } = (await this.#reply(this.#callable(name, key), fields, waiting)).reply;
     if (status === 200) return body;
     throw refusalOf(name, { status, body, headers });
   }
@@ -193,14 +215,14 @@ export class Hub implements FleetDoor, Disposable {
     );
   }
 
-  async #reply(known: KnownServer, fields: RequestFields, waiting: Waiting): Promise<FleetReply> {
+  async #reply(known: KnownServer, fields: RequestFields, waiting: Waiting): Promise<Replied> {
     const { name } = known.record;
     const outcome = await deliver(this.#link, known, fields, waiting);
     if (outcome === 'nobody') throw new ServerUnreachable(`Nothing was run: ${describeAbsence(this.#link, known)}.`);
     if (outcome === 'late')
       throw new ServerUnreachable(`Nothing was run: the call reached ${name} too late. Repeat it.`);
     if ('lost' in outcome) throw unknownOutcome(name, outcome.lost, fields.request);
-    return outcome.reply;
+    return outcome;
   }
 
   /** Passes an order of the console on to the server with this key. Returns its result. */
@@ -279,10 +301,4 @@ export class Hub implements FleetDoor, Disposable {
     timer.unref();
     this.#listening.set(server, () => clearTimeout(timer));
   }
-}
-
-function unknownOutcome(name: string, why: string, request: string): OutcomeUnknown {
-  return new OutcomeUnknown(
-    `The call was sent to ${name}, and ${why}: it may have run, and continue there. Look with list_sessions on ${name} before you repeat it; a repeat with the same key runs nothing twice. Its request id is ${request}.`,
-  );
 }

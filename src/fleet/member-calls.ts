@@ -1,6 +1,7 @@
-import type { HubAccess, Reach } from '../access/hub-access.ts';
+import { type HubAccess, hubPrincipal, type Reach } from '../access/hub-access.ts';
 import type { CallDeps } from '../calls/context.ts';
-import { type Exchange, hubExchange, invokeFor, problemOf } from '../http/exchange.ts';
+import type { Followers } from '../calls/follow.ts';
+import { type Exchange, hubExchange, invokeFor, noteSession, problemOf } from '../http/exchange.ts';
 import type { CallLimiter, RateLimiter } from '../http/limiters.ts';
 import { type AnswerDeps, log } from '../http/respond.ts';
 import { OneShotEvent } from '../lib/clock.ts';
@@ -12,14 +13,18 @@ import {
   TooManyRequests,
 } from '../lib/errors.ts';
 import type { Operation } from '../operations/operation.ts';
-import type { FleetReply, FleetRequest } from './envelope.ts';
+import { bytesIn, type FleetReply, type FleetRequest } from './envelope.ts';
 import { type PublicKey, tagOf } from './keys.ts';
+import { type MemberLinkDeps, transferStep } from './member-links.ts';
+import { MemberStreams } from './member-streams.ts';
 import type { Membership } from './membership.ts';
 import { isForServers } from './operations.ts';
+import { stepOf } from './pieces.ts';
 import { PlanDesk } from './plan-desk.ts';
 
 /** What calls of the hub work with: the same operations, limits and log as those over HTTP. */
-export interface MemberCallDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'freeze' | 'limits'> {
+export interface MemberCallDeps extends AnswerDeps, MemberLinkDeps, Pick<CallDeps, 'access' | 'limits'> {
+  readonly followers: Followers;
   readonly operations: readonly Operation[];
   readonly rateLimiter: RateLimiter;
   readonly calls: CallLimiter;
@@ -35,17 +40,23 @@ export interface MemberCallDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'f
 const ORDER = 'order';
 const CONSOLE = 'hub/(console)';
 
-export type Answered = Pick<FleetReply, 'status' | 'headers' | 'body'>;
+export interface Answered extends Pick<FleetReply, 'status' | 'headers' | 'body'> {
+  readonly bytes?: Uint8Array;
+}
 
 /** Characters of an answer that NATS takes in any letters. */
 const MAX_CHARS = 600_000;
 /** Questions of the hub's console that wait at once. */
 const MOST_LOOKS = 16;
+/** Steps of streams and transfers that wait at once. */
+const MOST_PIECES = 500;
 
 /** Answers the hub. Each call gets what a client over HTTP would get. */
 export class MemberCalls {
   #looks = 0;
+  #pieces = 0;
   readonly #plans: PlanDesk;
+  readonly #streams: MemberStreams;
 
   constructor(
     private readonly deps: MemberCallDeps,
@@ -54,6 +65,7 @@ export class MemberCalls {
     instance: string,
   ) {
     this.#plans = new PlanDesk(membership, instance);
+    this.#streams = new MemberStreams(deps.followers);
   }
 
   /** The answer to the request in a message, until `cancelled` happens. */
@@ -65,6 +77,9 @@ export class MemberCalls {
     switch (request.op) {
       case 'console':
         return await this.#shown(request, interrupted);
+      case 'stream':
+      case 'transfer':
+        return await this.#piece(request, message);
       case 'ended':
         this.deps.hubAccess.end(request.principal);
         return { status: 200, headers: {}, body: {} };
@@ -118,6 +133,45 @@ export class MemberCalls {
       via: { server: `${name}@${tagOf(this.key)}`, request: id },
       plan: () => this.#plans.take(request),
     });
+  }
+
+  /** A step of a stream or a transfer. The log has a stream when it is over, and each request to a link. */
+  async #piece(request: FleetRequest, message: Uint8Array): Promise<Answered> {
+    const { deps } = this;
+    const { op, args, name, principal: token, reach, address, request: id, reply_ms } = request;
+    // A stream ends also with its token, which is not admitted again.
+    const isEnd = op === 'stream' && stepOf(args) === 'end';
+    const principal = isEnd ? hubPrincipal(token) : deps.hubAccess.admit(token, reach);
+    const exchange = hubExchange(id, principal, address, op, reply_ms / 1000);
+    exchange.op = op;
+    const logged = (status: number, error?: unknown): void => log(deps, exchange, { status, bytes: undefined, error });
+    this.#pieces++;
+    try {
+      this.#requireName(name);
+      if (isEnd) return { status: 200, headers: {}, ...this.#streams.end(principal, args) };
+      if (deps.shutdown.fired) throw new ShuttingDown();
+      if (this.#pieces > MOST_PIECES) throw new TooManyRequests(1, 'The hub asks for too many pieces at once.');
+      const { deadline } = exchange;
+      const via = { server: `${name}@${tagOf(this.key)}`, request: id };
+      const call = { principal, address, deadline, shutdown: deps.shutdown, request: id, via };
+      if (op === 'transfer') {
+        const done = await transferStep(deps, args, bytesIn(message), call);
+        if (stepOf(args) === 'open') logged(200);
+        return { status: 200, headers: {}, ...done };
+      }
+      noteSession(exchange, args);
+      const begun = (): void => deps.rateLimiter.consume(principal);
+      return {
+        status: 200,
+        headers: {},
+        ...(await this.#streams.answer(args, call, { begun, over: () => logged(200) })),
+      };
+    } catch (error) {
+      logged(problemOf(error).status, error);
+      return refusalFor(error);
+    } finally {
+      this.#pieces--;
+    }
   }
 
   /** What the console of the hub asks: it changes nothing here, so it is neither in the log nor on record. */

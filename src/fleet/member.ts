@@ -196,12 +196,15 @@ export class Member implements Disposable {
     }
   }
 
-  #reply(reply: Pick<FleetReply, 'id' | 'kind'> & Answered): void {
+  #reply({ bytes, ...reply }: Pick<FleetReply, 'id' | 'kind'> & Answered): void {
     const { publicKey: server } = this.key;
     const { instance, clock } = this.#window;
     this.#send(() => {
       // On a subject of its own: NATS forgets which requests may be answered when it reads its configuration again.
-      this.#publish(answerSubject(server), seal(REPLY, { server, instance, clock: clock(), ...reply }, this.key));
+      this.#publish(
+        answerSubject(server),
+        seal(REPLY, { server, instance, clock: clock(), ...reply }, this.key, bytes),
+      );
     });
   }
 

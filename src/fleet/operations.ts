@@ -1,10 +1,11 @@
 import { type TObject, Type } from '@sinclair/typebox';
 import { type Call, revalidate, underPolicy } from '../calls/context.ts';
 import { preview } from '../lib/describe-schema.ts';
-import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
+import { InvalidArguments } from '../lib/errors.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { FleetDoor, FleetServer } from './door.ts';
 import type { FleetDeps } from './fleet-deps.ts';
+import { serverWithTag } from './follow-away.ts';
 import { parseFleetId } from './ids.ts';
 import { listServersOperation } from './list-servers.ts';
 import { manyOperations } from './run-on.ts';
@@ -19,11 +20,13 @@ const BY_SERVER: readonly string[] = [
   'write_file',
   'edit_file',
   'undo',
+  'upload',
+  'download',
   'server_info',
 ];
 /** The id says where they work. */
 const BY_SESSION: readonly string[] = ['read_session', 'write_session', 'kill_session', 'close_session'];
-/** They make links to the hub itself: a server has no address that clients reach. */
+/** They answer with a link: to the hub, which passes the bytes on. */
 const LINKS: readonly string[] = ['upload', 'download'];
 /** They are done also while the hub is frozen, as on the hub itself; each server has its own freeze. */
 const WHILE_FROZEN: readonly string[] = [
@@ -39,14 +42,6 @@ export function isForServers(operation: string): boolean {
   return BY_SERVER.includes(operation) || BY_SESSION.includes(operation);
 }
 
-/** Throws `InvalidArguments` for a session of a server: what is streamed is a file of the hub. */
-export function requireOwnSession(session: string): void {
-  if (parseFleetId(session).tag === undefined) return;
-  throw new InvalidArguments(
-    `The stream has only sessions of the hub. Follow this one with read_session {"session":"${session}","wait":40,"until":"output"}, then with offset from next_offset.`,
-  );
-}
-
 /** The operations of a hub: those of an agent, on the server that a call names, and those of the fleet. */
 export function fleetOperations(operations: readonly Operation[], fleet: FleetDeps): Operation[] {
   const routed = operations.map((operation) => {
@@ -54,8 +49,9 @@ export function fleetOperations(operations: readonly Operation[], fleet: FleetDe
       const bySessions = withRoute(fleet, operation, operation.args, bySession);
       return operation.name === 'kill_session' ? withRuns(fleet, bySessions) : bySessions;
     }
-    if (BY_SERVER.includes(operation.name)) return withRoute(fleet, operation, withServer(operation), byServer);
-    return LINKS.includes(operation.name) ? withRoute(fleet, operation, withServer(operation), onHubAlone) : operation;
+    return BY_SERVER.includes(operation.name)
+      ? withRoute(fleet, operation, withServer(operation), byServer)
+      : operation;
   });
   return [listServersOperation(fleet), ...manyOperations(fleet), ...routed];
 }
@@ -70,7 +66,7 @@ interface Route {
 
 type Router = (door: FleetDoor, operation: string, args: Readonly<Record<string, unknown>>, isLean: boolean) => Route;
 
-function withRoute({ deps, door }: FleetDeps, operation: Operation, args: TObject, route: Router): Operation {
+function withRoute({ deps, door, links }: FleetDeps, operation: Operation, args: TObject, route: Router): Operation {
   const { name, readOnly } = operation;
   const subject = {
     name,
@@ -95,8 +91,10 @@ function withRoute({ deps, door }: FleetDeps, operation: Operation, args: TObjec
       const request = call.request ?? Bun.randomUUIDv7();
       const through: Call = { ...call, request, via: { server: `${server.name}@${server.tag}`, request } };
       return underPolicy(deps, subject, given, through, async (context) => {
+        if (isLink) links.requireRoom(context.principal);
         const answer = await door.callServer(server, name, given, context);
         revalidate(context, `, so the answer of ${server.name} is withheld. What was begun there continues`);
+        if (isLink) return links.adopt(server, answer, context);
         return answer;
       });
     },
@@ -122,19 +120,6 @@ function byServer(
   return { server: serverOf(door, named), args, isNamed: true };
 }
 
-function onHubAlone(
-  door: FleetDoor,
-  operation: string,
-  args: Readonly<Record<string, unknown>>,
-  isLean: boolean,
-): Route {
-  const route = byServer(door, operation, args, isLean);
-  if (route.server === 'here') return route;
-  throw new InvalidArguments(
-    `${operation} makes links only to the hub: clients cannot reach ${route.server.name}. Use write_file and read_file, or from a shell agent3 cp --server ${route.server.name}; or let the server fetch the data itself.`,
-  );
-}
-
 /** Names of contexts bear the tag as well where they name no `server`: close_session. */
 function bySession(door: FleetDoor, _operation: string, args: Readonly<Record<string, unknown>>): Route {
   const named = ['session', 'context'].flatMap((field) => {
@@ -144,9 +129,7 @@ function bySession(door: FleetDoor, _operation: string, args: Readonly<Record<st
   const [tag, ...more] = new Set(named.map((one) => one.tag));
   if (more.length > 0) throw new InvalidArguments('session and context belong to different servers. Nothing was done.');
   if (tag === undefined) return { server: 'here', args, isNamed: false };
-  const server = door.servers().find((one) => one.tag === tag);
-  if (server === undefined)
-    throw new SessionNotFound(`No server has ids that end in @${tag}. list_servers shows the servers.`);
+  const server = serverWithTag(door, tag);
   const ids = Object.fromEntries(named.map(({ field, id }) => [field, id]));
   return { server, args: { ...args, ...ids }, isNamed: true };
 }

@@ -1,6 +1,6 @@
 import type { FollowEvent, Followers, Offsets } from '../calls/follow.ts';
 import { OneShotEvent } from '../lib/clock.ts';
-import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
+import { InvalidArguments } from '../lib/errors.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
 import { type HttpExchange, problemOf, urlOf } from './exchange.ts';
 
@@ -18,7 +18,7 @@ interface OpenedStream {
 export async function openStream(
   followers: Followers,
   session: string,
-  { principal, address, deadline, request }: HttpExchange,
+  { id, principal, address, deadline, request }: HttpExchange,
   shutdown: OneShotEvent,
 ): Promise<OpenedStream> {
   const { searchParams } = urlOf(request.url);
@@ -27,7 +27,7 @@ export async function openStream(
   let sent = 0;
   const offsets = offsetsOf(searchParams, request.headers.get('last-event-id'));
   request.signal.addEventListener('abort', () => gone.fire());
-  const call = { principal, address, deadline, shutdown };
+  const call = { principal, address, deadline, shutdown, request: id };
   const events = await followers.follow(session, call, { offsets, isText: !isBase64, gone }).catch((error) => {
     gone.fire();
     throw error;
@@ -76,7 +76,7 @@ function encode(event: FollowEvent, isBase64: boolean): string {
     case 'end':
       return `event: end\ndata: ${JSON.stringify(event.state)}\n\n`;
     case 'refused': {
-      const { status, body } = problemOf(new Unauthorized(event.reason));
+      const { status, body } = problemOf(event.error);
       return `event: refused\ndata: ${JSON.stringify({ status, ...body })}\n\n`;
     }
     default:

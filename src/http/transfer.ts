@@ -1,8 +1,7 @@
 import type { CallDeps } from '../calls/context.ts';
-import type { Download } from '../files/download.ts';
+import type { LinkedDownload, LinkedUpload, Links } from '../files/linked.ts';
 import { type TransferResult, tooLarge } from '../files/transfer.ts';
-import type { Transfers } from '../files/transfers.ts';
-import type { Upload } from '../files/upload.ts';
+import { noSuchLink } from '../files/transfers.ts';
 import { delay, type OneShotEvent } from '../lib/clock.ts';
 import {
   InvalidRequest,
@@ -50,14 +49,14 @@ interface TransferAnswer {
 
 /** What links need. */
 export interface TransferRouteDeps extends AnswerDeps, Pick<CallDeps, 'freeze'> {
-  readonly transfers: Transfers;
+  readonly links: Links;
   readonly shutdown: OneShotEvent;
 }
 
 /**
  * Answers a request to the link with this secret, without a token. Its body may be large. Its log line is written when
  * the bytes were transferred. Throws `RouteNotFound` for an unknown or ended link, `MethodNotAllowed`, `Conflict`,
- * `RangeRefused`, `RequestTooLarge`, `InvalidRequest`, `MachineRefused`, `ShuttingDown`.
+ * `RangeRefused`, `RequestTooLarge`, `InvalidRequest`, `MachineRefused`, `ShuttingDown`, and what `Links.open` throws.
  */
 export async function serveTransfer(
   deps: TransferRouteDeps,
@@ -73,14 +72,16 @@ export async function serveTransfer(
 }
 
 async function answer(
-  { transfers, freeze }: TransferRouteDeps,
+  { links, freeze }: TransferRouteDeps,
   secret: string,
   exchange: HttpExchange,
 ): Promise<TransferAnswer> {
   const { request, address } = exchange;
-  const result = transfers.resultOf(secret);
-  if (result !== undefined && request.method === 'HEAD') return whole(410, resultHeaders(result));
-  const transfer = transfers.find(secret);
+  const transfer = await links.open(secret.replace('%40', '@'), exchange);
+  if (transfer.kind === 'used') {
+    if (request.method === 'HEAD') return whole(410, resultHeaders(transfer));
+    throw noSuchLink();
+  }
   exchange.op = transfer.kind;
   const allow = transfer.kind === 'download' ? 'GET, HEAD' : 'PUT, HEAD';
   if (!allow.split(', ').includes(request.method))
@@ -108,7 +109,7 @@ function digestHeader(sha256: string): Record<string, string> {
 }
 
 async function answerUpload(
-  transfer: Upload,
+  transfer: LinkedUpload,
   request: Request,
   address: string,
   freeze: CallDeps['freeze'],
@@ -142,7 +143,7 @@ function contentRange(headers: Headers): { readonly offset: number; readonly tot
 }
 
 /** Yields the pieces of a body, until the transfer ends. Throws `InvalidRequest` when the client disconnects. */
-async function* bodyOf(request: Request, { over }: Upload): AsyncGenerator<Uint8Array, void> {
+async function* bodyOf(request: Request, { over }: LinkedUpload): AsyncGenerator<Uint8Array, void> {
   const reader = request.body?.getReader();
   if (reader === undefined) return;
   const unsubscribe = over.subscribe(() => void reader.cancel().catch(() => {}));
@@ -164,7 +165,7 @@ async function* bodyOf(request: Request, { over }: Upload): AsyncGenerator<Uint8
 /** Time after which a client that only looks has disconnected. The last byte is sent then. */
 const LAST_BYTE_MS = 100;
 
-async function answerDownload(transfer: Download, request: Request, address: string): Promise<TransferAnswer> {
+async function answerDownload(transfer: LinkedDownload, request: Request, address: string): Promise<TransferAnswer> {
   transfer.requireOpen();
   const { bytes } = transfer;
   const etag = `"${transfer.tag}"`;
@@ -203,7 +204,7 @@ function rangeOf(headers: Headers, etag: string, bytes: number): Part | undefine
   return { from, to };
 }
 
-function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, address: string) {
+function streamOf(transfer: LinkedDownload, { from, to }: Part, gone: AbortSignal, address: string) {
   const pieces = heldBack(transfer.pieces(from, to), gone);
   const { promise: sent, resolve } = Promise.withResolvers<number>();
   let at = from;
@@ -220,7 +221,7 @@ function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, add
           }
           if (at !== to || gone.aborted)
             throw new MachineRefused('The file was not transferred completely.', undefined);
-          transfer.took(from, to, address);
+          await transfer.took(from, to, address);
           controller.close();
         } catch (error) {
           // The connection is broken off: otherwise the answer would look complete.

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HubAccess } from '../access/hub-access.ts';
+import type { SessionAway } from '../calls/follow.ts';
 import type { OrderResult } from '../console/order.ts';
+import type { Links } from '../files/linked.ts';
 import type { Hub } from '../fleet/hub.ts';
 import type { HubOrders } from '../fleet/hub-orders.ts';
 import type { SigningKey } from '../fleet/keys.ts';
@@ -25,8 +27,10 @@ export interface Fleet {
   readonly hub: Hub | undefined;
   /** The operations of a hub. */
   operations(own: readonly Operation[]): readonly Operation[];
-  /** Throws `InvalidArguments` for the stream of a session on a server of the fleet. */
-  requireOwn(session: string): void;
+  /** Returns a session of a server of the fleet; undefined for one of this machine. Throws `SessionNotFound`. */
+  away(session: string): SessionAway | undefined;
+  /** Finds the files of all links of a hub. Undefined when this is not a hub. */
+  readonly links: Links | undefined;
   /** Begins to accept calls of a hub, on a server of one, and to call servers, on a hub. */
   start(door: Omit<MemberDeps, keyof HubsPart | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
   /** Number of calls of the hub that wait for their answers. */
@@ -39,7 +43,8 @@ export interface Fleet {
 export const NO_FLEET: Fleet = {
   hub: undefined,
   operations: (own) => own,
-  requireOwn: () => {},
+  away: () => undefined,
+  links: undefined,
   start: () => {},
   pending: () => 0,
   status: () => ({}),
@@ -50,18 +55,32 @@ export async function openFleet(deps: Deps): Promise<Fleet> {
   const { fleetDirectory, hubFile } = deps.config;
   if (fleetDirectory === undefined && hubFile === undefined) return NO_FLEET;
   const hub = fleetDirectory === undefined ? undefined : await openHub(deps, fleetDirectory);
-  const { fleetOperations, requireOwnSession } = await import('../fleet/operations.ts');
   const membership = hubFile === undefined ? undefined : await openMembership(deps, hubFile);
   return {
-    hub,
-    operations: (own) => (hub === undefined ? own : fleetOperations(own, { deps, door: hub, runs: hub.runs })),
-    requireOwn: hub === undefined ? NO_FLEET.requireOwn : requireOwnSession,
+    ...NO_FLEET,
+    ...(hub && (await hubDoors(deps, hub))),
     start: (door) => {
       hub?.start().catch((error: unknown) => deps.logger.warn({ err: error }, 'the fleet cannot be reached'));
       membership?.start({ ...deps, ...door, ...membership.hubs });
     },
     pending: () => membership?.pending() ?? 0,
     status: () => ({ ...(hub && { servers: hub.status }), ...membership?.status() }),
+  };
+}
+
+/** What the doors of a hub have more than those of other agents. */
+async function hubDoors(deps: Deps, hub: Hub): Promise<Pick<Fleet, 'hub' | 'operations' | 'away' | 'links'>> {
+  const [{ fleetOperations }, { sessionAway }, { HubLinks }] = await Promise.all([
+    import('../fleet/operations.ts'),
+    import('../fleet/follow-away.ts'),
+    import('../fleet/hub-links.ts'),
+  ]);
+  const links = new HubLinks({ ...deps, maxReplyChars: deps.config.maxReplyChars }, hub);
+  return {
+    hub,
+    operations: (own) => fleetOperations(own, { deps, door: hub, runs: hub.runs, links }),
+    away: (session) => sessionAway(hub, session),
+    links,
   };
 }
 

@@ -36,6 +36,7 @@ export class Listener implements Listening {
   readonly #config: Config;
   readonly #deps: AppDeps;
   readonly #logger: Logger;
+  readonly #transfers: Deps['transfers'];
   /** The operations of this agent itself, also for a hub. */
   readonly #own: readonly Operation[];
   /** The last one listens. Those before it serve connections from before a reload. */
@@ -51,6 +52,7 @@ export class Listener implements Listening {
   ) {
     this.#config = deps.config;
     this.#logger = deps.logger;
+    this.#transfers = deps.transfers;
     const metrics = new Metrics(version, gaugesOf(deps));
     const newLimiter = () => new GuessingLimiter(systemClock, (address, known) => deps.trail.login(address, known));
     const guessing = newLimiter();
@@ -59,14 +61,14 @@ export class Listener implements Listening {
     this.#own = operations;
     const shared = {
       operations: fleet.operations(operations),
-      followers: new Followers(deps, fleet.requireOwn),
+      followers: new Followers(deps, fleet.away),
       auth: slowDownGuessing(tokens(deps.config.token, moreTokens), guessing),
       mcpAuth: slowDownGuessing(tokens(deps.config.token, moreTokens, signIn?.tokens), guessing),
       signIn: signIn?.door(guessing),
       rateLimiter: new RateLimiter(deps.config.maxRequestsPerMinute, systemClock),
       calls: new CallLimiter(),
       turns: deps.turns,
-      transfers: deps.transfers,
+      links: fleet.links ?? { open: (secret: string) => deps.transfers.open(secret) },
       accessLog: new AccessLog(deps.logger, systemClock),
       shutdown: deps.shutdown,
       freeze: deps.freeze,
@@ -165,7 +167,7 @@ export class Listener implements Listening {
     });
     if (app.server === null) throw new Error('the server did not start');
     this.#servers.push(app.server);
-    this.#deps.transfers.baseUrl = (this.#config.publicUrl ?? app.server.url.origin).replace(/\/$/, '');
+    this.#transfers.baseUrl = (this.#config.publicUrl ?? app.server.url.origin).replace(/\/$/, '');
   }
 }
 

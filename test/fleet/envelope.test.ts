@@ -3,6 +3,7 @@ import { createUser, fromSeed } from '@nats-io/nkeys';
 import { answerOf } from '../../src/fleet/answers.ts';
 import type { FleetServer } from '../../src/fleet/door.ts';
 import {
+  bytesIn,
   EnvelopeFault,
   type FleetReply,
   type FleetRequest,
@@ -74,6 +75,21 @@ describe('an envelope', () => {
 
   test('comes out as it went in', () => {
     expect(open(REQUEST, sealed, byHub)).toEqual(request());
+  });
+
+  test('brings bytes as they are, which are signed as well', () => {
+    const bytes = Uint8Array.from({ length: 600 }, (_, at) => at % 256);
+    const whole = seal(REQUEST, request({ args: { text: 'a\0b' } }), hub, bytes);
+    expect(open(REQUEST, whole, byHub)).toEqual(request({ args: { text: 'a\0b' } }));
+    expect(Buffer.from(bytesIn(whole)).equals(bytes)).toBe(true);
+    expect(bytesIn(sealed)).toHaveLength(0);
+    for (const at of [whole.length - 1, whole.length - 600, whole.length - 601]) {
+      const turned = Buffer.from(whole);
+      turned.writeUInt8((turned[at] ?? 0) ^ 1, at);
+      expect(() => open(REQUEST, turned, byHub)).toThrow(EnvelopeFault);
+    }
+    expect(() => open(REQUEST, whole.subarray(0, -1), byHub)).toThrow(EnvelopeFault);
+    expect(() => open(REQUEST, Buffer.concat([sealed, Buffer.alloc(1), bytes]), byHub)).toThrow(EnvelopeFault);
   });
 
   test('with any bit turned, of another signer, cut, or of another kind is refused', () => {

@@ -64,3 +64,32 @@ export function partsOf(text: string): Parts {
 export function byteLength(text: string): number {
   return Buffer.byteLength(text);
 }
+
+/** A server-sent event. */
+export interface StreamEvent {
+  readonly event: string;
+  readonly id: string;
+  readonly data: Record<string, unknown>;
+}
+
+/** The events of a stream as they come. */
+export async function* eventsOf(response: Response): AsyncGenerator<StreamEvent> {
+  if (response.status !== 200) throw new Error(`no stream: ${response.status} ${await response.text()}`);
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk as Uint8Array, { stream: true });
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const fields = Object.fromEntries(
+        text
+          .slice(0, end)
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
+      );
+      text = text.slice(end + 2);
+      if (fields['event'] === undefined) continue;
+      yield { event: fields['event'], id: fields['id'] ?? '', data: JSON.parse(fields['data'] ?? '') };
+    }
+  }
+  if (text !== '') throw new Error(`a stream ended within an event: ${text}`);
+}

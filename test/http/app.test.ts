@@ -59,7 +59,7 @@ const parts = {
   rateLimiter: new RateLimiter(1000, systemClock),
   calls: new CallLimiter(),
   turns: deps.turns,
-  transfers: deps.transfers,
+  links: { open: (secret: string) => deps.transfers.open(secret) },
   accessLog: new AccessLog(logger, systemClock),
   shutdown: deps.shutdown,
   freeze: deps.freeze,

@@ -161,7 +161,7 @@ describe('the door, with the tools, prompts and resources of the suite’s sampl
     rateLimiter: new RateLimiter(100_000, systemClock),
     calls: new CallLimiter(),
     turns: deps.turns,
-    transfers: deps.transfers,
+    links: { open: (secret: string) => deps.transfers.open(secret) },
     accessLog: new AccessLog(logger, systemClock),
     shutdown: deps.shutdown,
     freeze: deps.freeze,

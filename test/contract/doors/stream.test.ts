@@ -3,44 +3,17 @@ import { readdirSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { readProc } from '../../helpers/processes.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
+import { eventsOf, type StreamEvent } from '../../helpers/streams.ts';
 import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const agent = await startAgent();
 afterAll(() => agent[Symbol.asyncDispose]());
 
-interface StreamEvent {
-  readonly event: string;
-  readonly id: string;
-  readonly data: Record<string, unknown>;
-}
-
 const headers = { 'x-auth-token': agent.token };
 
 const open = (session: string, query = '', more: Readonly<Record<string, string>> = {}): Promise<Response> =>
   fetch(`${agent.url}/sessions/${session}/stream${query}`, { headers: { ...headers, ...more } });
-
-/** The events of a stream as they come. */
-async function* eventsOf(response: Response): AsyncGenerator<StreamEvent> {
-  expect(response.status).toBe(200);
-  const decoder = new TextDecoder();
-  let text = '';
-  for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk as Uint8Array, { stream: true });
-    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const fields = Object.fromEntries(
-        text
-          .slice(0, end)
-          .split('\n')
-          .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]),
-      );
-      text = text.slice(end + 2);
-      if (fields['event'] === undefined) continue;
-      yield { event: fields['event'], id: fields['id'] ?? '', data: JSON.parse(fields['data'] ?? '') };
-    }
-  }
-  expect(text).toBe('');
-}
 
 const allOf = (response: Response): Promise<StreamEvent[]> => Array.fromAsync(eventsOf(response));
 

@@ -128,7 +128,6 @@ describe('a call', () => {
     for (const server of ['web3', 'WEB1', '', 7, ['web1']])
       expect((await call('shell', { server, cmd: `touch ${file}` }))['http']).toBe(400);
     expect((await call('upload', { path: file }))['http']).toBe(400);
-    expect((await call('upload', { server: 'web1', path: file }))['message']).toContain('agent3 cp --server web1');
     expect(existsSync(file)).toBe(false);
     const { body } = await hub.call('shell', { cmd: 'echo $PPID' });
     expect(body.stdout).toBe(`${hub.pid}\n`);
@@ -142,8 +141,6 @@ describe('a call', () => {
     expect(session).toMatch(/^[0-9a-f-]{36}@[a-z2-7]{8}$/);
     const read = await call('read_session', { session: session.toUpperCase(), wait: 20, until: 'output' });
     expect(read).toMatchObject({ server: 'web1', stdout: 'here\n', status: 'running' });
-    const stream = await hub.request(`/sessions/${session}/stream`, { headers: { 'x-auth-token': hub.token } });
-    expect(stream).toMatchObject({ status: 400, text: expect.stringContaining('Follow this one with read_session') });
     expect(await call('kill_session', { session })).toMatchObject({ server: 'web1', http: 200 });
     expect(await call('read_session', { session: session.slice(0, 36) })).toMatchObject({ http: 404 });
     expect(await call('read_session', { session: `${session.slice(0, 37)}aaaaaaaa` })).toMatchObject({ http: 404 });

@@ -81,7 +81,14 @@ describe('a request', () => {
       expect(await raw.ask(raw.seal(await raw.request('web1', 'shell', args), key), 'web1')).toBeUndefined();
     const lied = await raw.call('web1', 'shell', args, { name: 'web9' });
     expect(lied).toMatchObject({ status: 403, body: { error: 'Forbidden' } });
-    expect((await raw.call('web1', 'upload', { path: file }))?.status).toBe(400);
+    for (const [op, given] of [
+      ['run_on', { ...args, servers: ['web1'] }],
+      ['transfer', { step: 'read', secret: '../etc/shadow', from: 0, to: 10 }],
+      ['transfer', { step: 'other' }],
+      ['stream', { step: 'next', session: crypto.randomUUID() }],
+      ['stream', null],
+    ] as const)
+      expect((await raw.call('web1', op, given))?.status).toBe(400);
     expect(existsSync(file)).toBe(false);
   });
 

@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto';
+import type { CallContext } from '../calls/context.ts';
+import {
+  FOLLOW_LOOK_SECONDS,
+  type FollowEvent,
+  type FollowRequest,
+  mayRead,
+  type SessionAway,
+} from '../calls/follow.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
+import { type AgentError, OutcomeUnknown, ServerRefusal, ServerUnreachable, SessionNotFound } from '../lib/errors.ts';
+import { answerOf, refusalOf } from './answers.ts';
+import type { FleetDoor, FleetServer, Piece } from './door.ts';
+import { parseFleetId } from './ids.ts';
+import { readStreamEvents, type StreamEvent } from './pieces.ts';
+
+/** A server sends a sign of life every 10 s. */
+const NEXT_SECONDS = 15;
+const END_SECONDS = 5;
+
+/** Returns the session of a server that an id names; undefined for one of the hub. Throws `SessionNotFound`. */
+export function sessionAway(door: FleetDoor, named: string): SessionAway | undefined {
+  const { id, tag } = parseFleetId(named);
+  if (tag === undefined) return undefined;
+  const server = serverWithTag(door, tag);
+  return {
+    server: `${server.name}@${server.tag}`,
+    follow: (context, request) => new StreamAway(door, server, id, context, request).begin(),
+  };
+}
+
+/** Returns the server whose ids have this tag. Throws `SessionNotFound`. */
+export function serverWithTag(door: FleetDoor, tag: string): FleetServer {
+  const server = door.servers().find((one) => one.tag === tag);
+  if (server !== undefined) return server;
+  throw new SessionNotFound(`No server has ids that end in @${tag}. list_servers shows the servers.`);
+}
+
+/** The stream of a session on a server, which the hub passes on. */
+class StreamAway {
+  readonly #id = randomUUID();
+  #offsets: FollowRequest['offsets'];
+  #isOver = false;
+
+  constructor(
+    private readonly door: FleetDoor,
+    private readonly server: FleetServer,
+    private readonly session: string,
+    private readonly context: CallContext,
+    private readonly request: FollowRequest,
+  ) {
+    this.#offsets = request.offsets;
+  }
+
+  /** Begins on the server. Throws what a call there throws. */
+  async begin(): Promise<AsyncGenerator<FollowEvent, void>> {
+    await this.#ask('begin', NEXT_SECONDS);
+    this.request.gone.subscribe(() => {
+      // A server that cannot be told ends the stream by itself.
+      if (!this.#isOver) this.#ask('end', END_SECONDS).catch(() => {});
+    });
+    return this.#events();
+  }
+
+  async *#events(): AsyncGenerator<FollowEvent, void> {
+    try {
+      for (;;) {
+        const piece = await this.#next();
+        if (piece === undefined) return;
+        for (const event of this.#eventsIn(piece)) {
+          mayRead(this.context);
+          this.#isOver = event.kind === 'end' || event.kind === 'refused';
+          yield event;
+          if (this.#isOver) return;
+        }
+      }
+    } catch (error) {
+      if (!isOfServer(error)) throw error;
+      yield { kind: 'refused', error };
+    }
+  }
+
+  /** Waits for what the server says next; undefined when the follower is gone or the hub stops. */
+  async #next(): Promise<Piece | undefined> {
+    const { gone } = this.request;
+    mayRead(this.context);
+    const settled = new OneShotEvent();
+    const asked = this.#ask('next', NEXT_SECONDS)
+      .catch((error: unknown) => {
+        throw error instanceof OutcomeUnknown ? this.#lost() : error;
+      })
+      .finally(() => settled.fire());
+    // It may come too late for anybody.
+    asked.catch(() => {});
+    while (!settled.fired) {
+      await Deadline.after(FOLLOW_LOOK_SECONDS).waitFor(settled, gone, this.context.shutdown);
+      if (gone.fired || this.context.shutdown.fired) return undefined;
+      mayRead(this.context);
+      // Without its connection to NATS, the hub would wait in vain.
+      if (!this.#isConnected) throw this.#lost();
+    }
+    return await asked;
+  }
+
+  #ask(step: 'begin' | 'next' | 'end', seconds: number): Promise<Piece> {
+    const { principal, address, profile, request } = this.context;
+    const args = { stream: this.#id, session: this.session, offsets: this.#offsets, isText: this.request.isText, step };
+    const call = { principal, address, profile, deadline: Deadline.after(seconds), ...(request && { request }) };
+    return this.door.piece(this.server, 'stream', args, call);
+  }
+
+  get #isConnected(): boolean {
+    return this.door.servers().some(({ key, state }) => key === this.server.key && state === 'connected');
+  }
+
+  #lost(): ServerUnreachable {
+    const { name } = this.server;
+    return new ServerUnreachable(
+      `The connection to ${name} is lost. What runs there continues: follow it again, from the last event on.`,
+    );
+  }
+
+  *#eventsIn({ body, bytes }: Piece): Generator<FollowEvent, void> {
+    const { name } = this.server;
+    const said = readStreamEvents(body);
+    if (said === undefined) throw new OutcomeUnknown(`What ${name} sends is no stream.`);
+    let at = 0;
+    for (const event of said.events) {
+      if (event.kind !== 'output') {
+        yield this.#eventOf(event);
+        continue;
+      }
+      const { stream, offsets } = event;
+      const piece = bytes.subarray(at, at + event.bytes);
+      if (piece.length < event.bytes) throw new OutcomeUnknown(`What ${name} sends is no stream.`);
+      at += event.bytes;
+      this.#offsets = { stdout: offsets.stdout, stderr: offsets.stderr };
+      yield { kind: 'output', stream, bytes: piece, offsets: this.#offsets };
+    }
+  }
+
+  #eventOf(event: Exclude<StreamEvent, { kind: 'output' }>): FollowEvent {
+    const { server, context } = this;
+    switch (event.kind) {
+      case 'end':
+        return {
+          kind: 'end',
+          state: answerOf(server, { status: 200, headers: {}, body: event.state }, context.maxReplyChars),
+        };
+      case 'refused':
+        return { kind: 'refused', error: refusalOf(server.name, { ...event, headers: {} }, server.tag) };
+      case 'over':
+        throw new ServerUnreachable(`The agent of ${server.name} stops. Follow the session again in some seconds.`);
+      default:
+        return event;
+    }
+  }
+}
+
+/** Whether a server that is away, or its refusal, has ended a stream. */
+function isOfServer(error: unknown): error is AgentError {
+  return error instanceof ServerUnreachable || error instanceof OutcomeUnknown || error instanceof ServerRefusal;
+}
