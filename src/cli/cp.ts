@@ -3,7 +3,6 @@ import { basename, join, posix, resolve } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
 import { Backoff } from '../client/backoff.ts';
 import { type CopyDeps, fetchFile, sendFile } from '../client/copy.ts';
-import { fetchThrough, sendThrough } from '../client/copy-through.ts';
 import { fetchTree, isRemoteDirectory, sendTree } from '../client/copy-tree.ts';
 import { ClientFault } from '../client/faults.ts';
 import { Interrupts } from '../client/interrupts.ts';
@@ -18,7 +17,7 @@ export function defineCp(command: Command): void {
   )
     .option('-r, --recursive', 'copy a directory and its content')
     .option('-q, --quiet', 'show no progress bar')
-    .option('--server <name>', 'server of a fleet that the path is on (files only)')
+    .option('--server <name>', 'server of a fleet that the path is on')
     .addHelpText('after', EXAMPLES + REMOTE_HELP)
     .action((source, target, options) => runCp(source, target, options));
 }
@@ -37,9 +36,6 @@ cp resumes after a broken connection, for up to a minute. At the end it compares
 The target keeps its content until the copy is complete, and it keeps its permissions.
 With -r, symbolic links are copied as links. Pipes, sockets and devices are not copied: cp lists them and exits with 1.
 `;
-
-/** What a copy needs, and the server of a fleet. */
-type CpDeps = CopyDeps & { readonly server: string | undefined };
 
 interface CpOptions extends RemoteOptions {
   readonly recursive?: true;
@@ -74,11 +70,6 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   using bar = new ProgressBar(options.quiet === true);
   const backoff = (): Backoff =>
     new Backoff(interrupts.signal, (fault, seconds) => bar.say(`${fault.message} Trying again in ${seconds} s.`));
-  if (options.server !== undefined && options.recursive === true)
-    fail(
-      EXIT_USAGE,
-      `--server copies only files. For a directory: tar c DIR | agent3 exec --server ${options.server} 'tar x -C /PATH'`,
-    );
   const { server } = options;
   const deps = { client, backoff, progress: bar.show, say: (text: string) => bar.say(text), server };
   try {
@@ -103,27 +94,26 @@ function notCopied(left: readonly string[]): string {
 }
 
 async function send(
-  deps: CpDeps,
+  deps: CopyDeps,
   local: string,
   remote: string,
   isTree: boolean,
   bar: ProgressBar,
 ): Promise<readonly string[]> {
-  const { server } = deps;
   const isDirectory = isLocalDirectory(local);
   if (isDirectory === undefined) fail(EXIT_FAILURE, `${local} does not exist`);
   if (isDirectory && !isTree) fail(EXIT_USAGE, `${local} is a directory. To copy it: -r`);
   // Like cp, copies into an existing directory.
-  const isInto = remote.endsWith('/') || (server === undefined && (await isRemoteDirectory(deps, remote)));
+  const isInto = remote.endsWith('/') || (await isRemoteDirectory(deps, remote));
   const target = isInto ? posix.join(remote, basename(resolve(local))) : remote;
   if (isDirectory) return sendTree(deps, local, target, bar.begin);
   bar.begin(basename(local));
-  await (server === undefined ? sendFile(deps, local, target) : sendThrough(deps, server, local, target));
+  await sendFile(deps, local, target);
   return [];
 }
 
 async function receive(
-  deps: CpDeps,
+  deps: CopyDeps,
   remote: string,
   local: string,
   isTree: boolean,
@@ -133,8 +123,7 @@ async function receive(
   const target = isInto ? join(local, posix.basename(remote)) : local;
   if (isTree && (await isRemoteDirectory(deps, remote))) return fetchTree(deps, remote, target, bar.begin);
   bar.begin(posix.basename(remote));
-  const { server } = deps;
-  await (server === undefined ? fetchFile(deps, remote, target) : fetchThrough(deps, server, remote, target));
+  await fetchFile(deps, remote, target);
   return [];
 }
 

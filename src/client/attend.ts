@@ -7,7 +7,7 @@ import { writeAll } from './descriptor.ts';
 import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused, UNAUTHORIZED } from './faults.ts';
 import { type Input, textOf } from './input.ts';
 import { type Interrupt, type Interrupts, signalFor } from './interrupts.ts';
-import { readStream, type Started } from './sessions.ts';
+import type { Started } from './sessions.ts';
 
 /** Follows a command until it ends: passes on its output, its input, and signals. */
 export class Attendance {
@@ -45,7 +45,6 @@ export class Attendance {
    */
   async #follow(): Promise<EndState> {
     const { client } = this;
-    if (isOnServer(this.started.session)) return this.#followPages();
     const backoff = new Backoff();
     const offsets = { stdout: 0, stderr: 0 };
     for (;;) {
@@ -69,20 +68,6 @@ export class Attendance {
         await backoff.wait(error);
       }
     }
-  }
-
-  /** Does the same for a session of a server of a fleet, whose streams are read page by page. */
-  async #followPages(): Promise<EndState> {
-    const { client, started } = this;
-    const { session } = started;
-    const pass = async (stream: 'stdout' | 'stderr', fd: number): Promise<void> => {
-      for await (const bytes of readStream(client, session, { stream, offset: 0, follow: true, raw: true })) {
-        if (stream === 'stderr') this.#hasErrors = true;
-        await writeAll(fd, bytes);
-      }
-    };
-    await Promise.all([pass('stdout', 1), pass('stderr', 2)]);
-    return await retry(() => client.call<EndState>('read_session', { session, limit: 1 }), isTransient);
   }
 
   /** Stops the command when its input cannot be passed on, so that it does not work with a part of it. */
@@ -121,11 +106,6 @@ export class Attendance {
     if (message !== undefined) note(message);
     return end.exit_code ?? undefined;
   }
-}
-
-/** Returns true when the id is that of a session on a server of the fleet. */
-function isOnServer(session: string): boolean {
-  return session.includes('@');
 }
 
 /** Describes the end of a command, if needed. `hasErrors`: it wrote to standard error. */

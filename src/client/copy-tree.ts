@@ -158,8 +158,9 @@ async function makeLink(target: string, path: string): Promise<void> {
 }
 
 /** Runs a command on the agent and returns its standard output. Throws `CopyFault` when it fails. */
-async function run({ client, backoff }: CopyDeps, cmd: string, stdin: string): Promise<Buffer> {
-  const started: Started = await startCommand(client, { cmd, stdin, key: crypto.randomUUID() }, backoff());
+async function run({ client, server, backoff }: CopyDeps, cmd: string, stdin: string): Promise<Buffer> {
+  const order = { ...(server !== undefined && { server }), cmd, stdin, key: crypto.randomUUID() };
+  const started: Started = await startCommand(client, order, backoff());
   const read = async (stream: 'stdout' | 'stderr') => {
     const pages: Uint8Array[] = [];
     const all = readStream(client, started.session, { stream, offset: 0, follow: true, raw: true });

@@ -10,6 +10,8 @@ import { readStream } from './sessions.ts';
 /** What a copy needs. */
 export interface CopyDeps {
   readonly client: AgentClient;
+  /** The server of a fleet whose hub the agent is. Undefined: the agent itself. */
+  readonly server: string | undefined;
   /** Returns a new one for each file. */
   readonly backoff: () => Backoff;
   /** Called with the bytes copied so far, and the size of the file. */
@@ -70,10 +72,10 @@ class Stall implements Disposable {
  * `ClientFault`.
  */
 export async function sendFile(deps: CopyDeps, local: string, remote: string): Promise<void> {
-  const { client } = deps;
+  const { client, server } = deps;
   await using file = await openLocal(local, 'r');
   const { size, mode } = await file.stat();
-  const args = { path: remote, mode: octal(mode) };
+  const args = { ...(server !== undefined && { server }), path: remote, mode: octal(mode) };
   const backoff = deps.backoff();
   let link = await linkFrom<{ readonly url: string }>(deps, 'upload', args);
   let state: Interrupted = { offset: 0 };
@@ -101,13 +103,13 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
       if (isLost(fault)) {
         link = await linkFrom(deps, 'upload', args);
         state = { offset: 0 };
-      } else state = await retry(() => interruptedUpload(client, link.url), isTransient, backoff);
+      } else state = await retry(() => interruptedUpload(client, link.url), mayGoOn, backoff);
     }
   }
 }
 
 /** Like `w+`, but follows no symbolic link, which an earlier copy may have made. */
-export const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /**
  * Copies a file from an agent into a temporary file, compares the SHA-256 of both, and renames it. Resumes after a broken
@@ -132,7 +134,7 @@ export async function fetchFile(deps: CopyDeps, remote: string, local: string): 
 }
 
 /** Renames a fetched file to its target, with the permissions of the old file, else of the source. Throws `CopyFault`. */
-export async function putInPlace(file: FileHandle, part: string, local: string, mode: string): Promise<void> {
+async function putInPlace(file: FileHandle, part: string, local: string, mode: string): Promise<void> {
   const before = await stat(local).catch(() => undefined);
   await file.chmod(before === undefined ? Number.parseInt(mode, 8) & 0o777 & ~process.umask() : before.mode & 0o777);
   await file.close();
@@ -150,8 +152,8 @@ interface Fetched {
 
 /** Writes a remote file into an empty local file. */
 async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Promise<Fetched> {
-  const { client } = deps;
-  const args = { path: remote };
+  const { client, server } = deps;
+  const args = { ...(server !== undefined && { server }), path: remote };
   const backoff = deps.backoff();
   let link = await downloadLink(deps, args);
   const { bytes } = link;
@@ -241,10 +243,13 @@ function isLost(fault: ClientFault): boolean {
   return fault instanceof Refused && fault.status === 404;
 }
 
+/** A server of a fleet has gone from its hub, and may come back. */
+const AWAY = /^(?:Unreachable|Unknown outcome)/;
+
 /** Returns true when another attempt may succeed, also while the agent has not yet noticed the broken connection. */
 function mayGoOn(fault: ClientFault): boolean {
   if (fault instanceof CopyFault) return false;
-  if (isLost(fault) || isTransient(fault)) return true;
+  if (isLost(fault) || isTransient(fault) || (fault instanceof Refused && AWAY.test(fault.message))) return true;
   return (
     fault instanceof Refused &&
     (fault.status === 409 || (fault.status === 400 && fault.message.startsWith('Invalid request')))
@@ -252,11 +257,11 @@ function mayGoOn(fault: ClientFault): boolean {
 }
 
 /** Throws `CopyFault` unless both hashes are equal. */
-export function requireSame(remote: string, theirs: string | undefined, own: string): void {
+function requireSame(remote: string, theirs: string | undefined, own: string): void {
   if (theirs === own) return;
   const what = theirs === undefined ? 'the agent sent no SHA-256' : 'the SHA-256 differ';
   throw new CopyFault(`${remote} was not copied completely: ${what}. Copy it again.`);
 }
 
 /** Formats permissions as three octal digits. */
-export const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, '0');
+const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, '0');
