@@ -119,7 +119,7 @@ describe('a link to a file of a server', () => {
     await expect((await openUpload(links, name)).receive(0, broken(), async () => {})).rejects.toThrow('has gone');
     const file = await openUpload(links, name);
     expect(file.received).toBe(700_000);
-    await expect(file.receive(5, bodyOf(FILE), async () => {})).rejects.toThrow('700000 bytes are here');
+    await expect(file.receive(5, bodyOf(FILE), async () => {})).rejects.toThrow('700000 bytes have arrived');
     const done = await file.receive(700_000, bodyOf(FILE.subarray(700_000)), () => file.commit(''));
     expect(done).toMatchObject({ server: 'web1', path: '/dir/file', bytes: FILE.length });
     expect(Buffer.concat(state.written).equals(FILE)).toBe(true);
