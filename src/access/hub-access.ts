@@ -1,3 +1,4 @@
+import { OperationNotAllowed } from '../lib/errors.ts';
 import { BUILT_IN, isReadOnly, lookProfile, type Profile } from './profile.ts';
 
 /** What a token of the hub may do on servers: what the profile of the hub there allows, or only read. */
@@ -73,4 +74,13 @@ export function reachOf({ hasRules, user, limits, sandbox, mask }: Profile): Rea
   return sandbox.directory === undefined && sandbox.hidden.every((path) => hidden.includes(path))
     ? 'readonly'
     : undefined;
+}
+
+/** Returns what a token with this profile may do on the server of this name. Throws `OperationNotAllowed` for nothing. */
+export function requireReach(profile: Profile, server: string): Reach {
+  const reach = reachOf(profile);
+  if (reach !== undefined) return reach;
+  throw new OperationNotAllowed(
+    `Nothing was done: the profile ${profile.name} of this token has rules, limits or directories of the hub, which mean nothing on ${server}. For servers, a token needs full, readonly, or one of these with only operations added.`,
+  );
 }

@@ -60,7 +60,7 @@ export type Waiting = Pick<RemoteCall, 'deadline' | 'cancelled'>;
 /** The fields of a request that the caller sets. */
 export type RequestFields = Omit<FleetRequest, 'id' | 'instance' | 'not_after' | 'reply_ms'> & {
   /** They follow the JSON of the request. */
-  readonly bytes?: Uint8Array;
+  readonly bytes?: Uint8Array | undefined;
 };
 
 /** The hub's connection to NATS, and the requests under way on it. */

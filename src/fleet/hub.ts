@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { reachOf } from '../access/hub-access.ts';
+import { requireReach } from '../access/hub-access.ts';
 import type { Answer } from '../calls/context.ts';
 import { Buckets } from '../http/limiters.ts';
 import { Deadline, systemClock } from '../lib/clock.ts';
-import { OperationNotAllowed, ServerUnreachable } from '../lib/errors.ts';
+import { ServerUnreachable } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { answerOf, refusalOf, unknownOutcome } from './answers.ts';
 import { deliver, describeAbsence } from './deliver.ts';
@@ -156,17 +156,12 @@ export class Hub implements FleetDoor, Disposable {
     call: PieceCall & Partial<RemoteCall> & Pick<RemoteCall, 'maxReplyChars'>,
     bytes?: Uint8Array,
   ): Promise<Replied> {
-    const reach = reachOf(call.profile);
-    if (reach === undefined)
-      throw new OperationNotAllowed(
-        `Nothing was done: the profile ${call.profile.name} of this token has rules, limits or directories of the hub, which mean nothing on ${name}. For servers, a token needs full, readonly, or one of these with only operations added.`,
-      );
+    const reach = requireReach(call.profile, name);
     const known = this.#callable(name, key);
     this.#ended.used(call.principal, key);
     const fields = {
-      ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address },
+      ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address, bytes },
       ...(call.shared !== undefined && { plan: call.shared }),
-      ...(bytes !== undefined && { bytes }),
       request: call.request ?? randomUUID(),
       lean: call.isLean === true,
       max_chars: Math.min(Math.floor(call.maxReplyChars * ROOM) - MORE_ROOM_CHARS, MAX_CHARS),
