@@ -15,6 +15,7 @@ import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { McpClient } from '../../helpers/mcp.ts';
 import { TestNats } from '../../helpers/nats.ts';
 import { linesOf } from '../../helpers/record.ts';
 import { Trigger } from '../../helpers/trigger.ts';
@@ -318,6 +319,21 @@ describe('kill_session with the id of a run', () => {
     expect(await call('read_run', { run })).toMatchObject({ status: 'running' });
     const stop = await agent3(['session', 'stop', run], { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token });
     expect(stop).toMatchObject({ code: 0, stdout: 'stopped: web[2-3]\nended before: web1\n' });
+  });
+
+  test.each(['older', 'newer'] as const)('is what a client of MCP does that takes run_on back: %s', async (era) => {
+    await using client = await McpClient.overHttp(hub, {}, era);
+    const begin = directory.join(`taken-back-${era}`);
+    const timesTaken = (): number[] =>
+      ['web1', 'web2'].map((name) => linesOf(recordOf(name)).filter((line) => line['taken_back'] === true).length);
+    const before = timesTaken();
+    const cancel = new AbortController();
+    const args = { servers: ['web[1-2]'], cmd: `echo x >> ${begin}; exec sleep 300` };
+    const taken = client.call('run_on', args, { signal: cancel.signal }).catch(() => 'taken back');
+    await eventually('it has begun', () => existsSync(begin) && readFileSync(begin, 'utf8') === 'x\nx\n');
+    cancel.abort();
+    expect(await taken).toBe('taken back');
+    await eventually('it is stopped on both', () => timesTaken().every((times, at) => times === (before[at] ?? 0) + 1));
   });
 
   test('is what Ctrl-C does in agent3 exec, also before the run has answered', async () => {
