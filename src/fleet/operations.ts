@@ -53,7 +53,7 @@ export function fleetOperations(operations: readonly Operation[], fleet: FleetDe
       ? withRoute(fleet, operation, withServer(operation), byServer)
       : operation;
   });
-  return [listServersOperation(fleet), ...manyOperations(fleet), ...routed];
+  return [listServersOperation(fleet), ...manyOperations(fleet), ...routed].map((one) => ({ ...one, isBrief: true }));
 }
 
 /** Where a call goes, and with which arguments: `here` is the hub itself. */

@@ -4,7 +4,7 @@ import { type Answer, type CallContext, revalidate } from '../calls/context.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { foldNames } from '../lib/fold-names.ts';
 import { LOOK_SECONDS, MAX_COMMAND_CHARS, MAX_KEY_CHARS, MAX_WAIT_SECONDS, MIN_OUTPUT_BYTES } from '../lib/limits.ts';
-import { defineOperation, type Operation, UNLISTED } from '../operations/operation.ts';
+import { defineOperation, type Operation, SELDOM } from '../operations/operation.ts';
 import { chooseServers, planBatches } from './choose.ts';
 import type { FleetServer } from './door.ts';
 import type { FleetDeps } from './fleet-deps.ts';
@@ -75,7 +75,7 @@ const args = Type.Object({
     maximum: MOST_PARALLEL,
     default: MOST_PARALLEL,
     description: 'Servers at once.',
-    ...UNLISTED,
+    ...SELDOM,
   }),
   batches: Type.Array(Type.Union([Type.Integer(), Type.String()]), {
     default: [],
@@ -102,7 +102,7 @@ const args = Type.Object({
     maximum: MAX_WAIT_SECONDS,
     default: MAX_WAIT_SECONDS,
     description: 'Seconds to wait for the end of all.',
-    ...UNLISTED,
+    ...SELDOM,
   }),
 });
 type RunOnArguments = Static<typeof args>;

@@ -86,7 +86,7 @@ export async function openApiDocument(
 
 /** Reduces texts and schemas for ChatGPT's importer. A model reads all of it, so answers have only names of fields. */
 function flatDetail(operation: Operation, all: readonly Operation[]): Document {
-  const { name, summary, description, args, files, readOnly } = operation;
+  const { name, summary, description, args, files, readOnly, isBrief } = operation;
   // Actions cannot pass files in this form.
   const properties = Object.fromEntries(Object.entries(args.properties).filter(([of]) => !files.includes(of)));
   return {
@@ -95,7 +95,7 @@ function flatDetail(operation: Operation, all: readonly Operation[]): Document {
     description,
     // A person may always allow what only reads, and confirms the rest.
     'x-openai-isConsequential': !readOnly,
-    requestBody: body(listedArguments({ ...args, properties })),
+    requestBody: body(listedArguments({ args: { ...args, properties }, isBrief })),
     responses: { 200: json(fieldNames(operation, all), ANSWER) },
   };
 }
@@ -228,9 +228,9 @@ function plainUnion(members: readonly TSchema[]): PlainSchema {
   throw new Error(`no plain form of ${JSON.stringify(members)}`);
 }
 
-/** Converts arguments for lists that a model reads as a whole: without those that it seldom needs. */
-export function listedArguments(args: TObject): PlainSchema {
-  const listed = Object.entries(args.properties).filter(([, schema]) => schema['unlisted'] !== true);
+/** Converts the arguments of an operation for lists that a model reads as a whole and pays for by the character. */
+export function listedArguments({ args, isBrief }: Pick<Operation, 'args' | 'isBrief'>): PlainSchema {
+  const listed = Object.entries(args.properties).filter(([, schema]) => !(isBrief && schema['seldom'] === true));
   return plainObject({ ...args, properties: Object.fromEntries(listed) });
 }
 

@@ -7,7 +7,6 @@ import {
   type TextContent,
   type Tool,
 } from '@modelcontextprotocol/server';
-import type { TObject } from '@sinclair/typebox';
 import type { Answer, CallDeps } from '../calls/context.ts';
 import { type Exchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter } from '../http/limiters.ts';
@@ -104,12 +103,13 @@ async function toolsOf(deps: McpServerDeps, principal: string): Promise<Tool[]> 
   }
 }
 
-function tool({ name, summary, description, args, readOnly, mayDestroy, files }: Operation): Tool {
+function tool(operation: Operation): Tool {
+  const { name, summary, description, readOnly, mayDestroy, files } = operation;
   return {
     name,
     title: summary,
     description,
-    inputSchema: toolSchema(args),
+    inputSchema: toolSchema(operation),
     annotations: { readOnlyHint: readOnly, destructiveHint: mayDestroy },
     ...(files.length > 0 && { _meta: { 'openai/fileParams': files } }),
   };
@@ -214,9 +214,9 @@ class ProgressReport implements Disposable {
 }
 
 /** The schema of a tool's arguments, as MCP lists it. */
-function toolSchema(schema: TObject): Tool['inputSchema'] {
+function toolSchema(operation: Operation): Tool['inputSchema'] {
   // By way of its text, what is only read here becomes the client's own.
-  return { ...JSON.parse(JSON.stringify(listedArguments(schema))), type: 'object' };
+  return { ...JSON.parse(JSON.stringify(listedArguments(operation))), type: 'object' };
 }
 
 /**

@@ -7,7 +7,7 @@ import { changeFields } from '../files/fields.ts';
 import { shownPath } from '../files/place.ts';
 import { FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { jsonChars } from '../lib/utf8.ts';
-import { defineOperation, type Operation, UNLISTED } from './operation.ts';
+import { defineOperation, type Operation, SELDOM } from './operation.ts';
 
 /** `edit_file`: replaces texts in a file. */
 export function editFileOperation(deps: FileDeps): Operation {
@@ -42,7 +42,7 @@ const editFileArguments = Type.Object({
     examples: [[{ old: 'hello', new: 'goodbye' }]],
   }),
   expected_sha256: Type.Optional(
-    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Edit only if the file has this hash.', ...UNLISTED }),
+    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Edit only if the file has this hash.', ...SELDOM }),
   ),
 });
 

@@ -10,7 +10,7 @@ import { visibleLine } from '../lib/visible.ts';
 import { isHiddenName } from '../sandbox/hidden.ts';
 import { showsAllProcesses } from '../sandbox/machine-view.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
-import { defineOperation, type Operation, UNLISTED } from './operation.ts';
+import { defineOperation, type Operation, SELDOM } from './operation.ts';
 import { commandFields, runCommand } from './shell.ts';
 import { shellArguments } from './shell-arguments.ts';
 import { CommandChecks, requireCommand } from './shell-checks.ts';
@@ -27,7 +27,7 @@ export function lookOperation(deps: OperationDeps): Operation {
     summary: 'Run a command to read',
     description:
       'Runs a command that cannot change anything: files are read-only, /tmp is empty, no network. Shows services, logs, processes and ports too.',
-    args: Type.Object({ cmd, cwd, stdin, timeout, keep: { ...keep, ...UNLISTED }, max_output }),
+    args: Type.Object({ cmd, cwd, stdin, timeout, keep: { ...keep, ...SELDOM }, max_output }),
     result: Type.Object(commandFields),
     destructive: false,
     readOnly: true,

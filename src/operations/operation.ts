@@ -22,6 +22,8 @@ export interface Operation {
   readonly result: TObject;
   /** Whether it changes nothing: a person may allow it once and for all. */
   readonly readOnly: boolean;
+  /** Whether lists for models leave out the arguments that they seldom need: a hub has more operations. */
+  readonly isBrief: boolean;
   /** Arguments that are files which ChatGPT passes on (OpenAI's Apps SDK, `openai/fileParams`). */
   readonly files: readonly string[];
   /** Whether it may stop, change or delete something: a person should look before it runs. */
@@ -34,8 +36,8 @@ export interface Operation {
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
 
-/** Marks an argument that lists for models leave out: they seldom need it, and pay for each character of a list. */
-export const UNLISTED = { unlisted: true } as const;
+/** Marks an argument that a model seldom needs. */
+export const SELDOM = { seldom: true } as const;
 
 /** An operation as its file defines it. */
 export interface OperationDefinition<Args extends TObject> {
@@ -82,6 +84,7 @@ export function defineOperation<Args extends TObject>(
     args: Object.keys(documented).length === 0 ? args : { ...args, properties: { ...args.properties, ...documented } },
     result,
     readOnly,
+    isBrief: false,
     files: definition.files ?? [],
     // An operation that is not read-only runs commands, which may do anything, or is destructive by itself.
     mayDestroy: definition.destructive || !readOnly,

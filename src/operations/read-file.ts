@@ -9,7 +9,7 @@ import { openPlace, roomFor } from '../files/open.ts';
 import { pageOf } from '../files/page.ts';
 import { type FilePlace, requireFile, shownPath } from '../files/place.ts';
 import { FileConflict } from '../lib/errors.ts';
-import { defineOperation, type Operation, UNLISTED } from './operation.ts';
+import { defineOperation, type Operation, SELDOM } from './operation.ts';
 
 /** `read_file`: returns a part of a file, as a command of the token would see it. */
 export function readFileOperation(deps: OperationDeps): Operation {
@@ -48,13 +48,13 @@ const readFileArguments = Type.Object({
   unit: Type.Union([Type.Literal('lines'), Type.Literal('bytes')], {
     default: 'lines',
     description: 'Of offset and limit; the first byte is 0.',
-    ...UNLISTED,
+    ...SELDOM,
   }),
-  numbers: Type.Boolean({ default: false, description: 'Line numbers before the lines.', ...UNLISTED }),
+  numbers: Type.Boolean({ default: false, description: 'Line numbers before the lines.', ...SELDOM }),
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
     default: 'utf8',
     description: 'base64 returns exact bytes; offset, from 0, and limit are then in bytes.',
-    ...UNLISTED,
+    ...SELDOM,
   }),
 });
 

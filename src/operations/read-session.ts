@@ -11,7 +11,7 @@ import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../lib/limits
 import { Growth } from '../sessions/growth.ts';
 import { outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import { defineOperation, type Operation, UNLISTED } from './operation.ts';
+import { defineOperation, type Operation, SELDOM } from './operation.ts';
 
 /** `read_session`: returns a slice of a session's output, and the state of its command. */
 export function readSessionOperation(deps: OperationDeps): Operation {
@@ -95,7 +95,7 @@ function argsSchema({ limits }: OperationDeps) {
       default: 0,
       description: 'Lines around each match.',
     }),
-    plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.', ...UNLISTED })),
+    plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.', ...SELDOM })),
   });
 }
 

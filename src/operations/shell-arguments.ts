@@ -11,7 +11,7 @@ import {
   MIN_OUTPUT_BYTES,
   MIN_TIMEOUT_SECONDS,
 } from '../lib/limits.ts';
-import { UNLISTED } from './operation.ts';
+import { SELDOM } from './operation.ts';
 
 /** The arguments of `shell`. */
 export function shellArguments(limits: OperationLimits) {
@@ -72,14 +72,14 @@ export function shellArguments(limits: OperationLimits) {
       maximum: 1000,
       default: 24,
       description: 'Lines of the terminal, with pty.',
-      ...UNLISTED,
+      ...SELDOM,
     }),
     cols: Type.Integer({
       minimum: 1,
       maximum: 1000,
       default: 120,
       description: 'Columns of the terminal, with pty.',
-      ...UNLISTED,
+      ...SELDOM,
     }),
     plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true with pty.' })),
     timeout: Type.Optional(

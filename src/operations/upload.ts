@@ -12,7 +12,7 @@ import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
 import type { AskAboutUpload, Upload } from '../files/upload.ts';
 import { OperationNotAllowed } from '../lib/errors.ts';
 import { ALLOWED, type Decision } from '../rules/rule.ts';
-import { defineOperation, type Operation, UNLISTED } from './operation.ts';
+import { defineOperation, type Operation, SELDOM } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
 /** The mode of a new file. */
@@ -75,7 +75,7 @@ const uploadArguments = Type.Object({
   mode: Type.String({
     default: NEW_MODE.toString(8),
     description: 'Of a new file; a replaced one keeps its own.',
-    ...UNLISTED,
+    ...SELDOM,
   }),
   file: Type.Optional(
     Type.Object(

@@ -4,7 +4,7 @@ import { type Answer, type CallContext, SPARE } from '../calls/context.ts';
 import { type Changed, changeFile, type FileDeps, type OldFile } from '../files/change.ts';
 import { changeFields, modeOf } from '../files/fields.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { defineOperation, type Operation, UNLISTED } from './operation.ts';
+import { defineOperation, type Operation, SELDOM } from './operation.ts';
 
 /** `write_file`: writes a whole file, or appends to it. */
 export function writeFileOperation(deps: FileDeps): Operation {
@@ -31,7 +31,7 @@ const writeFileArguments = Type.Object({
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
     default: 'utf8',
     description: 'Encoding of content.',
-    ...UNLISTED,
+    ...SELDOM,
   }),
   append: Type.Boolean({ default: false, description: 'At the end.' }),
   mode: Type.Optional(Type.String({ description: 'Such as 644. Default: as it was.' })),

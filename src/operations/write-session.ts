@@ -7,7 +7,7 @@ import { InvalidArguments } from '../lib/errors.ts';
 import { LOOK_SECONDS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { CommandInput } from '../process/input.ts';
 import type { Session } from '../sessions/session.ts';
-import { defineOperation, type Operation, UNLISTED } from './operation.ts';
+import { defineOperation, type Operation, SELDOM } from './operation.ts';
 
 /** `write_session`: types into the open input of a command, and answers with the result. */
 export function writeSessionOperation(deps: OperationDeps): Operation {
@@ -71,7 +71,7 @@ const writeArguments = Type.Object({
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
     default: 'utf8',
     description: 'base64: input is exact bytes.',
-    ...UNLISTED,
+    ...SELDOM,
   }),
   close: Type.Boolean({ default: false, description: 'Ends the input after it, like Ctrl-D.' }),
   wait: Type.Number({
@@ -80,7 +80,7 @@ const writeArguments = Type.Object({
     default: 5,
     description: 'Seconds to wait for a prompt or the end.',
   }),
-  plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.', ...UNLISTED })),
+  plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.', ...SELDOM })),
 });
 
 function plainOf({ plain }: Static<typeof writeArguments>): { readonly plain?: boolean } {

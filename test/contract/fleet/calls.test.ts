@@ -79,6 +79,26 @@ describe('what a model reads before it calls', () => {
     expect(await SwaggerParser.validate(document)).toBeDefined();
   });
 
+  test('leaves out what a model seldom needs, which every door takes and the page describes', async () => {
+    await using client = await McpClient.overHttp(hub);
+    const listed = Object.fromEntries(client.tools.map(({ name, inputSchema }) => [name, inputSchema.properties]));
+    const [flat, page] = await Promise.all(
+      ['', '?door=docs'].map(async (query) => JSON.parse((await hub.request(`/openapi.json${query}`)).text).paths),
+    );
+    for (const [operation, name] of [
+      ['shell', 'rows'],
+      ['read_file', 'unit'],
+      ['edit_file', 'expected_sha256'],
+      ['run_on', 'parallel'],
+    ] as const) {
+      const inDocument = (paths: typeof page): object =>
+        paths[`/${operation}`].post.requestBody.content['application/json'].schema.properties;
+      expect(listed[operation]).not.toHaveProperty(name);
+      expect(inDocument(flat)).not.toHaveProperty(name);
+      expect(inDocument(page)).toHaveProperty(name);
+    }
+  });
+
   test('says that a server has to be named, how many are called at once, and how that is stopped', async () => {
     await using client = await McpClient.overHttp(hub);
     const tools = new Map(client.tools.map((tool) => [tool.name, tool]));
