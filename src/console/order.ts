@@ -193,6 +193,12 @@ export const ORDER_MS = 120_000;
 export const AHEAD_MS = 30_000;
 /** How the names of directories begin that root has moved out of its orders. */
 export const REMOVED = 'removed-';
+
+/** Whether root has given a directory its name when it moved it out of its orders. */
+export function isMoved(name: string): boolean {
+  return name.startsWith(REMOVED) && /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name.slice(REMOVED.length));
+}
+
 export const MAX_ORDER_BYTES = 65_536;
 export const MAX_WHY_CHARS = 500;
 /** The longest allowance. */

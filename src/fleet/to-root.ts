@@ -1,6 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { OrderResult } from '../console/order.ts';
+import { readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isMoved, type OrderResult } from '../console/order.ts';
 import { delay } from '../lib/clock.ts';
 import { errnoOf } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
@@ -41,7 +42,19 @@ export async function leaveForRoot(door: RootsDoor, id: string, message: Uint8Ar
     return { id, state: 'unknown', why };
   } finally {
     rmSync(path, { force: true });
+    void removeMoved(door.directory);
   }
+}
+
+/**
+ * Removes the directories that root has moved out of the orders: root itself walks through nothing that a command may change
+ * meanwhile. What cannot be removed stays until the next order, or the next start of the agent.
+ */
+export async function removeMoved(directory: string): Promise<void> {
+  const outer = dirname(directory);
+  const moved = await readdir(outer).catch(() => []);
+  for (const name of moved.filter(isMoved))
+    await rm(join(outer, name), { recursive: true, force: true }).catch(() => {});
 }
 
 /** Creates the directory that root reads. Replaces a file that a command of the agent's user has created there. */

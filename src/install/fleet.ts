@@ -1,6 +1,8 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import natsUnit from '../../ops/agent3-nats.service' with { type: 'text' };
 import { runCommand } from '../../ops/watchdog/command.ts';
+import { isMoved } from '../console/order.ts';
 import { replaceReadable } from '../lib/files.ts';
 import { changeSettings } from './installed.ts';
 import { HUB_OBEY, HUB_OBEY_SERVICE, NATS_SERVICE, PATHS, SERVICE } from './layout.ts';
@@ -89,5 +91,9 @@ const PACKAGED_UNIT = `/usr/lib/systemd/system/${HUB_OBEY}`;
 export function disableHubOrders(): void {
   runCommand(['systemctl', 'disable', '--quiet', '--now', HUB_OBEY]);
   runCommand(['systemctl', 'stop', HUB_OBEY_SERVICE]);
-  rmSync(PATHS.hubOrders, { recursive: true, force: true });
+  // Commands of the agent's user may change what is there meanwhile: rm(1) follows no link then either.
+  const moved = readdirSync(PATHS.home)
+    .filter(isMoved)
+    .map((name) => join(PATHS.home, name));
+  runCommand(['rm', '-rf', '--', PATHS.hubOrders, ...moved]);
 }

@@ -102,12 +102,14 @@ async function openHub(deps: Deps, directory: string): Promise<Hub> {
 
 /** This server of a hub, while the file exists: `agent3 leave` removes it, and ends the connection. */
 async function openMembership(deps: Deps, path: string) {
-  const [{ Member }, { readMembership }, { WatchedFile }, { PinnedHere }] = await Promise.all([
+  const [{ Member }, { readMembership }, { WatchedFile }, { PinnedHere }, { removeMoved }] = await Promise.all([
     import('../fleet/member.ts'),
     import('../fleet/membership.ts'),
     import('../fleet/roots-file.ts'),
     import('../fleet/pinned-here.ts'),
+    import('../fleet/to-root.ts'),
   ]);
+  if (deps.config.hubOrdersDirectory !== undefined) void removeMoved(deps.config.hubOrdersDirectory);
   const key = await readKey('AGENT3_HUB_KEY', deps.config.hubKey);
   let member: Member | undefined;
   let works: MemberDeps | undefined;

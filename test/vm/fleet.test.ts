@@ -125,7 +125,7 @@ echo "$code" | agent3 join "$url" --profile full > /opt/joined`);
     const { key: server } = JSON.parse(await vm.sh('cat /etc/agent3/hub.json')) as { readonly key: string };
     /** What root of the hub says of an order: no agent runs there. */
     const order = async (what: Without<Order>, sign = false): Promise<string> => {
-      const whole = { ...newOrder(await now()), server, ...what } as Order;
+      const whole = { ...newOrder(await now()), server, server_name: 'web2', ...what } as Order;
       const file = { order: whole, by: 'Anna', ...(sign && { assertion: await phone.sign(whole) }) };
       return vm.sh(`echo '${JSON.stringify(file)}' > /opt/console/root-orders/${whole.id}.json
 set -a; . /opt/hub/hub.env; AGENT3_CONSOLE_DIR=/opt/console AGENT3_CONSOLE_ANSWERS=/opt/answers
@@ -149,8 +149,12 @@ AGENT3_PASSKEYS_FILE=/opt/passkeys.json AGENT3_APPROVALS_DIR=/opt/console agent3
     expect((await ask(vm, 'shell', { cmd: 'true' })).status).toBe(200);
     expect(await vm.sh('agent3 audit verify')).toContain('orders signed by passkeys: 1 by Pixel 9');
     expect(await faultsOf(vm)).toEqual([]);
-    await vm.sh('agent3 leave');
-    const left = 'ls -d /etc/agent3/hub* /var/lib/agent3/hub-orders; systemctl is-active agent3-hub-obey.path';
+    // The agent removes what root has moved away, with its next order.
+    expect(await order({ kind: 'freeze', reason: 'again' })).toContain('done');
+    const moved = 'ls -d /var/lib/agent3/removed-*';
+    await eventually('that is gone too', async () => (await vm.run(moved)).stdout === '');
+    await vm.sh('agent3 thaw; mkdir -p /var/lib/agent3/removed-$(cat /proc/sys/kernel/random/uuid)/a; agent3 leave');
+    const left = `${moved} /etc/agent3/hub* /var/lib/agent3/hub-orders; systemctl is-active agent3-hub-obey.path`;
     expect((await vm.run(left)).stdout).toBe('inactive\n');
   }, 120_000);
 

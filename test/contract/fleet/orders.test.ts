@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type ApprovalRequest, digestOf, requestsDirectory } from '../../../src/access/approval-request.ts';
 import { currentFreeze, type FreezeEntry, readFreezes } from '../../../src/access/freeze.ts';
 import {
@@ -349,6 +349,15 @@ describe('freeze and thaw of the hub', () => {
     expect(stdout).toContain('its id is not that of its file');
     expect(freezeOf('web2')).toBeUndefined();
     expect(readdirSync(LEFT)).toEqual([]);
+
+    // Root has moved directories with something in them next to that one: the agent removes them with its next order.
+    const moved = (): string[] => readdirSync(dirname(LEFT)).filter((name) => /^removed-/.test(name));
+    expect(moved()).toHaveLength(1);
+    mkdirSync(join(dirname(LEFT), 'removed-by-the-owner'));
+    expect(await ordered({ order: orderFor('web2', { kind: 'freeze', reason: '' }), by: 'Anna' })).toMatchObject({
+      state: 'done',
+    });
+    await eventually('they are gone', () => moved().join() === 'removed-by-the-owner');
   });
 });
 
