@@ -30,11 +30,13 @@ function passedPath(directory: string): string {
 /** Notes, as root, an order that was passed on. Of a file that has become too large, the newer half stays. Throws the system's error. */
 export function notePassed(directory: string, line: PassedLine, mostBytes = MOST_BYTES): void {
   const path = passedPath(directory);
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > mostBytes) {
-    const newer = readFileSync(path).subarray(-mostBytes / 2);
+  const size = statSync(path, { throwIfNoEntry: false })?.size;
+  if (size === undefined || size > mostBytes) {
+    const newer = size === undefined ? Buffer.alloc(0) : readFileSync(path).subarray(-mostBytes / 2);
+    // The agent may read it, whatever the umask of root is.
     writeRootsFile(path, newer.toString('utf8', newer.indexOf('\n') + 1));
   }
-  appendFileSync(path, `${JSON.stringify({ at: Date.now(), ...line })}\n`, { mode: 0o644 });
+  appendFileSync(path, `${JSON.stringify({ at: Date.now(), ...line })}\n`);
 }
 
 export interface PassedDeps {

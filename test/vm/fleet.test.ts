@@ -100,7 +100,11 @@ install -o agent3-console -g agent3 -m 640 /opt/order ${path}.new && mv ${path}.
       (await vm.run(`cat /run/agent3-orders/order-${order.id}.json`)).stdout.includes('"state":"done"'),
     );
     expect((await vm.run('cat /opt/web1/approvals/frozen')).stdout).toContain('"reason":"looking"');
-    await vm.sh('systemctl start agent3; agent3 fleet remove web1');
+    await vm.sh('systemctl start agent3');
+    await eventually('the agent puts that on record', async () =>
+      (await vm.run(`grep ${order.id} /var/log/agent3/audit.jsonl`)).stdout.includes('"passed_on":"done"'),
+    );
+    await vm.sh('agent3 fleet remove web1');
     await eventually('web1 is gone', async () => (await called({ cmd: 'true' }))['error'] === 'Invalid args');
     await eventually('the hub is connected again, and nothing is wrong', async () => (await faultsOf(vm)).length === 0);
   }, 120_000);
