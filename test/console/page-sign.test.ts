@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { challengeOf, fromBase64url, newOrder, signInChallenge } from '../../src/console/order.ts';
+import { aheadOf } from '../../src/console/page/servers.ts';
 import { judgeUrl, makePasskey, order, signIn } from '../../src/console/page/sign.ts';
+import type { ShownServer } from '../../src/console/shown-servers.ts';
 
 const SITE = 'console.example.org';
 const real = {
@@ -107,4 +109,11 @@ test("a URL for clients is known at the page's own host alone, and never the con
   expect(judge('agent.example.org')).toBe('none');
   expect(judge('http://localhost:3000/mcp', 'http://localhost:8443/')).toBe('other http://localhost:3000/mcp');
   expect(judge('http://127.0.0.1:3000/mcp', 'http://localhost:8443/')).toBe('other http://127.0.0.1:3000/mcp');
+});
+
+test('the end of what is allowed on a server goes by its clock, unless that is said to be far from that of the hub', () => {
+  const ahead = (ahead_ms: number): number | undefined => aheadOf({ ahead_ms } as ShownServer);
+  expect([aheadOf(undefined), ahead(90_000), ahead(-90_000)]).toEqual([0, 90_000, -90_000]);
+  // A hub that was taken over could stretch five minutes to an hour by it.
+  expect([ahead(90_001), ahead(55 * 60_000), ahead(-90_001)]).toEqual([undefined, undefined, undefined]);
 });
