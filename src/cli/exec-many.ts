@@ -114,7 +114,7 @@ export function describeStop({ stopped, withdrawn, ended, running, not_reached, 
     ['stopped', stopped],
     ['not approved any more, nothing was run', withdrawn],
     ['ended before', ended],
-    ['has the signal, and has not ended yet', running],
+    ['signalled, but not ended yet', running],
     ['not reached, and may still run', not_reached],
   ] as const;
   return [

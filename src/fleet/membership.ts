@@ -44,6 +44,6 @@ export function addresseeFault(order: Order, { key, name }: Membership): string 
   const { server, server_name: signed } = order;
   if (server !== key) return 'it is for another server';
   if (!isSigned(order) || signed === name) return undefined;
-  if (signed === undefined) return 'its signature is over no name of a server: load the page of the console again';
+  if (signed === undefined) return 'it was signed without the name of a server: load the page of the console again';
   return `it was signed for ${visibleLine(signed)}, and this server is ${name}: the hub has shown a wrong name`;
 }

@@ -77,7 +77,7 @@ const result = Type.Object({
   stopped: names,
   withdrawn: Type.Optional(Type.Array(Type.String(), { description: 'It waited for a person, and was not run.' })),
   ended: Type.Optional(Type.Array(Type.String(), { description: 'It had ended before.' })),
-  running: Type.Optional(Type.Array(Type.String(), { description: 'They have the signal, and it has not ended yet.' })),
+  running: Type.Optional(Type.Array(Type.String(), { description: 'Signalled, but not ended yet.' })),
   not_reached: Type.Optional(Type.Array(Type.String(), { description: 'It may still run there.' })),
   failed: Type.Optional(
     Type.Array(Type.Object({ servers: Type.Array(Type.String()), error: Type.String(), message: Type.String() }), {

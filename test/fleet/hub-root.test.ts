@@ -58,7 +58,7 @@ test('what is signed for a server with another name is refused: that is what the
   expect(await why({ ...thaw, server_name: 'web2' })).toBe(
     'it was signed for web2, and this server is web1: the hub has shown a wrong name',
   );
-  expect(await why(thaw)).toContain('its signature is over no name of a server');
+  expect(await why(thaw)).toContain('it was signed without the name of a server');
   expect(await why({ ...thaw, server_name: 'web1' })).toContain('no passkey of the hub is pinned');
   expect(await why({ ...thaw, server: hub.publicKey, server_name: 'web1' })).toBe('it is for another server');
 });
