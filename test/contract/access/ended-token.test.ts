@@ -84,7 +84,8 @@ test('a call that is under way when its token ends says what was begun, and the 
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const refused = lines.flatMap((line) => (line.refused === undefined ? [] : [line.refused]));
+  // The token may end within a call that waits for its end.
+  const refused = lines.flatMap(({ op, refused }) => (refused === undefined || op === 'server_info' ? [] : [refused]));
   expect(refused.sort()).toEqual([
     expect.stringContaining('its command was started'),
     expect.stringContaining('had begun was not undone'),
