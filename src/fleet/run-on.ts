@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { messageOf } from '../calls/answer.ts';
+import { type Hint, messageOf } from '../calls/answer.ts';
 import { type Answer, type CallContext, revalidate } from '../calls/context.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { foldNames } from '../lib/fold-names.ts';
@@ -144,13 +144,15 @@ function runOnOperation(fleet: FleetDeps): Operation {
         maxFailures: given.max_failures,
       };
       const calls = callsOf(fleet, context);
-      const run = runs.begin(new Run(context.principal, plan, calls, askOnceOf(fleet)));
+      const wanted = new Run(context.principal, plan, calls, askOnceOf(fleet));
+      const run = runs.begin(wanted);
+      const repeat = run === wanted ? undefined : 'This key was used before: this is the run of the first call.';
       const unsubscribe = context.cancelled?.subscribe(() => void stopRun(run, 'TERM', calls));
       context.watch?.(() => 0);
       // Who waits for a person is told so at once.
       await run.settled(context.deadline.before(LOOK_SECONDS).orAfter(given.wait), context.shutdown, run.asks);
       unsubscribe?.();
-      return describeRun(run, revalidate(context, withheld(run)), ignored);
+      return describeRun(run, revalidate(context, withheld(run)), [repeat, ignored]);
     },
   });
 }
@@ -177,7 +179,7 @@ function readRunOperation({ deps, runs }: FleetDeps): Operation {
     run: async ({ run: id, server, wait }, context, ignored) => {
       const run = runs.get(id, context.principal);
       if (wait > 0) await run.settled(context.deadline.before(LOOK_SECONDS).orAfter(wait), context.shutdown);
-      return describeRun(run, revalidate(context, withheld(run)), ignored, server);
+      return describeRun(run, revalidate(context, withheld(run)), [ignored], server);
     },
   });
 }
@@ -210,7 +212,7 @@ function failuresOf(run: Run): string[] {
 }
 
 /** The answer about a run as it is now; about one server of it where `only` names that. */
-function describeRun(run: Run, context: CallContext, ignored: string | undefined, only?: string): Answer {
+function describeRun(run: Run, context: CallContext, hints: readonly Hint[], only?: string): Answer {
   const all = [...run.progress].filter(([name]) => only === undefined || name === only);
   if (all.length === 0) throw new InvalidArguments(`The run has no server ${JSON.stringify(only)}.`);
   const named = (kind: Progress['kind']): string[] =>
@@ -232,7 +234,7 @@ function describeRun(run: Run, context: CallContext, ignored: string | undefined
     ...Object.fromEntries(Object.entries(lists).filter(([, list]) => list.length > 0)),
     ...((run.approval?.waiting.length ?? 0) > 0 && { plan: true }),
     ...(failed.length > 0 && { failed }),
-    ...messageOf(ignored, adviceOf(run)),
+    ...messageOf(...hints, adviceOf(run)),
   };
   return shown;
 }

@@ -25,12 +25,18 @@ export class Runs {
   readonly #runs = new Map<string, { readonly run: Run; endedAt?: number }>();
   readonly #listeners = new Set<() => void>();
 
-  /** Starts a run. Throws `TooManyRequests` where its token has too many open runs. */
+  /**
+   * Starts a run, and returns it; the open run of this token with the same key instead, if there is one: a repeat begins
+   * nothing. Throws `TooManyRequests` where the token has too many open runs.
+   */
   begin(run: Run): Run {
     this.#forget();
     const open = [...this.#runs.values()].filter(
       (one) => one.run.principal === run.principal && one.endedAt === undefined,
     );
+    const key = run.plan.args['key'];
+    const earlier = key === undefined ? undefined : open.find((one) => one.run.plan.args['key'] === key);
+    if (earlier !== undefined) return earlier.run;
     if (open.length >= MOST_OPEN)
       throw new TooManyRequests(
         RETRY_SECONDS,

@@ -305,6 +305,25 @@ describe('kill_session with the id of a run', () => {
     expect(await ended(run)).toMatchObject({ not_started: ['web4'] });
   });
 
+  test('stops also what a repeat with the same key was answered: it is the same run', async () => {
+    const run = await begun({ key: 'again' });
+    const repeat = await call('run_on', { select: 'role=web', cmd: 'echo other', key: 'again', wait: 0 });
+    expect(repeat).toMatchObject({
+      run,
+      status: 'running',
+      message: expect.stringContaining('This key was used before'),
+    });
+    expect(await call('kill_session', { session: run })).toMatchObject({
+      stopped: ['web[2-3]'],
+      not_started: ['web4'],
+    });
+    await ended(run);
+    // When it is over, each server answers for the first call.
+    const later = await call('run_on', { servers: ['web1'], cmd: 'echo other', key: 'again' });
+    expect(later).toMatchObject({ status: 'done', groups: [{ servers: ['web1'], exit_code: 0, stdout: '' }] });
+    expect(later['run']).not.toBe(run);
+  });
+
   test('is refused for a signal that ends nothing, a misspelt argument, and a run of another token', async () => {
     const run = await begun();
     expect(await call('kill_session', { session: run, signal: 'HUP', dry_run: true })).toMatchObject({ http: 400 });
