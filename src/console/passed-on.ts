@@ -9,11 +9,12 @@ export type PassOn = (file: OrderFile) => Promise<PassedResult>;
 
 /** What the record of a hub has of an order that was passed on. The server has the same `order` on its record. */
 export interface PassedLine {
+  /** Its name and 8 letters of its key; the whole key of one that is gone. */
+  readonly server: string;
   readonly kind: string;
   readonly by: string;
   /** Id of the order. */
   readonly order: string;
-  readonly server: string;
   readonly passed_on: OrderResult['state'];
   readonly why?: string;
   readonly signed?: Signature;
@@ -28,7 +29,7 @@ export function passedLine(
   const { kind, id: order } = file.order;
   const by = signature === undefined ? describeSender(file) : describeSigner(signature);
   const more = { ...(why !== undefined && { why }), ...(signature !== undefined && { signed: signature }) };
-  return { kind, by, order, server, passed_on: state, ...more };
+  return { server, kind, by, order, passed_on: state, ...more };
 }
 
 /** What root passes on: all else for servers goes through the hub's agent. */

@@ -87,7 +87,8 @@ export class PassedOrders implements Disposable {
     for (const line of lines) {
       const value = parsed(line);
       if (!Value.Check(lineSchema, value) || value.at < since) continue;
-      this.deps.trail.agent('order', { ...value, at: new Date(value.at).toISOString() });
+      const { at, ...fields } = value;
+      this.deps.trail.agent('order', { ...fields, at: new Date(at).toISOString() });
     }
   }
 
