@@ -19,7 +19,7 @@ mkdirSync(PROFILES);
 mkdirSync(APPROVALS, { mode: 0o750 });
 writeFileSync(
   `${PROFILES}/careful.toml`,
-  'extends = "full"\n[[rules]]\naction = "confirm"\nwrites = ["/**/asked*"]\n[[rules]]\naction = "deny"\nwrites = ["/**/denied*"]\n',
+  'extends = "full"\n[[rules]]\naction = "confirm"\nwrites = ["/**/asked*"]\n[[rules]]\naction = "confirm"\ncommand = "cat"\narguments = "/**/private*"\n[[rules]]\naction = "deny"\nwrites = ["/**/denied*"]\n',
 );
 
 let nats: TestNats;
@@ -78,6 +78,16 @@ const tagOf = (server: string): string => nats.keyOf(server).publicKey.slice(2, 
 const rssOf = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
+/** Approves at the server what waits there, and waits for what comes of it. */
+async function approve(session: string): Promise<void> {
+  expect(session).toMatch(new RegExp(`^[0-9a-f-]{36}@${tagOf('web1')}$`));
+  const places = { AGENT3_APPROVALS_DIR: APPROVALS, AGENT3_SESSIONS_DIR: web1.sessionsDir };
+  const id = session.slice(0, 36);
+  const digest = /digest ([0-9a-f]{64})/.exec((await agent3(['approval', 'show', id], places)).stdout)?.[1] ?? '';
+  expect((await agent3(['approval', 'approve', id, '--digest', digest], places)).code).toBe(0);
+  expect(await call('read_session', { session, wait: 20 })).toMatchObject({ exit_code: 0 });
+}
+
 describe('download from a server', () => {
   test('is a link of the hub with the tag of the server, which reads the file once', async () => {
     const bytes = random(3 * MIB + 17);
@@ -132,6 +142,33 @@ describe('download from a server', () => {
       await gone.until(/\r\n\r\n/);
     }
     expect(hexOf(await (await fetch(url)).bytes())).toBe(hexOf(bytes));
+  });
+
+  test('waits for a person of the server where its rules ask', async () => {
+    const path = newPath('private');
+    writeFileSync(path, 'approved');
+    const asked = await link('download', path);
+    expect(asked).toMatchObject({ http: 200, server: 'web1', status: 'waiting' });
+    expect(asked).not.toHaveProperty('sha256');
+    for (const method of ['GET', 'HEAD']) expect((await fetch(asked.url, { method })).status).toBe(409);
+    await approve(String(asked['session']));
+    expect(await (await fetch(asked.url)).text()).toBe('approved');
+  });
+
+  test('waits while the server is frozen', async () => {
+    const { url } = await link('download', fileOf('after the thaw'));
+    expect((await agent3(['freeze', 'a test'], { AGENT3_APPROVALS_DIR: APPROVALS })).code).toBe(0);
+    const frozen = await eventually('it is frozen', async () => {
+      const response = await fetch(url);
+      return response.status === 503 && ((await response.json()) as Fields);
+    });
+    expect(frozen).toMatchObject({ error: 'Frozen', message: expect.stringMatching(/^web1: .*a test/) });
+    expect((await agent3(['thaw'], { AGENT3_APPROVALS_DIR: APPROVALS })).code).toBe(0);
+    const text = await eventually('it is thawed', async () => {
+      const response = await fetch(url);
+      return response.status === 200 && (await response.text());
+    });
+    expect(text).toBe('after the thaw');
   });
 
   test('keeps to what the server allows', async () => {
@@ -208,13 +245,7 @@ describe('upload to a server', () => {
       status: 202,
       body: { server: 'web1', status: 'waiting', sha256: hexOf('asked for') },
     });
-    const session = String(sent.body['session']);
-    expect(session).toMatch(new RegExp(`^[0-9a-f-]{36}@${tagOf('web1')}$`));
-    const places = { AGENT3_APPROVALS_DIR: APPROVALS, AGENT3_SESSIONS_DIR: web1.sessionsDir };
-    const id = session.slice(0, 36);
-    const digest = /digest ([0-9a-f]{64})/.exec((await agent3(['approval', 'show', id], places)).stdout)?.[1] ?? '';
-    expect((await agent3(['approval', 'approve', id, '--digest', digest], places)).code).toBe(0);
-    expect(await call('read_session', { session, wait: 20 })).toMatchObject({ exit_code: 0 });
+    await approve(String(sent.body['session']));
     expect(readFileSync(path, 'utf8')).toBe('asked for');
   });
 });

@@ -13,10 +13,12 @@ import { eventually, within } from '../../helpers/waiting.ts';
 const directory = new TemporaryDirectory();
 const TOKENS = directory.join('tokens.json');
 const PROFILES = directory.join('profiles.d');
+const APPROVALS = directory.join('approvals');
 const HUB_AUDIT = directory.join('hub.jsonl');
 const WEB_AUDIT = directory.join('web1.jsonl');
 const env = { AGENT3_TOKENS_FILE: TOKENS, AGENT3_PROFILES_DIR: PROFILES };
 mkdirSync(PROFILES);
+mkdirSync(APPROVALS, { mode: 0o750 });
 writeFileSync(`${PROFILES}/starts.toml`, 'extends = "full"\noperations = ["shell"]\n');
 
 let nats: TestNats;
@@ -26,7 +28,8 @@ let web2: Agent;
 
 beforeAll(async () => {
   nats = await TestNats.start('web1', 'web2', 'evil');
-  web1 = await startAgent({ ...nats.serverSettings('web1'), AGENT3_AUDIT_FILE: WEB_AUDIT });
+  const more = { AGENT3_AUDIT_FILE: WEB_AUDIT, AGENT3_APPROVALS_DIR: APPROVALS };
+  web1 = await startAgent({ ...nats.serverSettings('web1'), ...more });
   web2 = await startAgent(nats.serverSettings('web2'));
   for (const profile of ['full', 'readonly', 'starts']) await newToken(profile);
   hub = await startAgent({ ...nats.hubSettings, ...env, AGENT3_AUDIT_FILE: HUB_AUDIT });
@@ -178,6 +181,23 @@ describe('the stream of a session on a server', () => {
     const web2Tag = nats.keyOf('web2').publicKey.slice(2, 10).toLowerCase();
     expect((await open(`${session.slice(0, 37)}${web2Tag}`)).status).toBe(404);
     expect((await open(session, '?encoding=hex')).status).toBe(400);
+  });
+
+  test('says that the server was frozen, and thawed', async () => {
+    using trigger = new Trigger();
+    const session = await start('web1', `echo begun; ${trigger.wait}`);
+    const events = eventsOf(await open(session));
+    await events.next();
+    const places = { AGENT3_APPROVALS_DIR: APPROVALS };
+    expect((await agent3(['freeze', 'a test'], places)).code).toBe(0);
+    expect((await within('the freeze', events.next())).value).toMatchObject({
+      event: 'frozen',
+      data: { frozen: true },
+    });
+    expect((await agent3(['thaw'], places)).code).toBe(0);
+    expect((await within('the thaw', events.next())).value).toMatchObject({ event: 'frozen', data: { frozen: false } });
+    trigger.open();
+    expect((await within('the end', events.next())).value).toMatchObject({ event: 'end', data: { status: 'done' } });
   });
 
   test('ends at the server when its client goes', async () => {
