@@ -169,14 +169,18 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     const waiting = [{ ...item, ...times, chars: 900, kind: 'command', reason: '' }];
     nats.add('liar');
     nats.reload();
-    await using _liar = await eventually('NATS takes it', () =>
+    await using liar = await eventually('NATS takes it', () =>
       RawServer.open(nats, 'liar', ({ args }) =>
         (args as { op: string }).op === 'request'
           ? { text: JSON.stringify(request), next: null }
           : { version: 1, state: { now: Date.now(), frozen: null, waiting, running: [], ended: [], allowances: [] } },
       ).catch(() => undefined),
     );
-    await phone.shows('liar Request 9');
+    // The hub may have asked for its state before it was there.
+    await eventually('the hub has heard of it', async () => {
+      liar.say();
+      return (await phone.text()).includes('liar Request 9');
+    });
     await phone.shows(`This request says that it is for web1@${tagOf('web1')}`);
     expect(await phone.text()).toContain(`liar@${tagOf('liar')}`);
     expect(await phone.isDisabled('liar: Approve request 9')).toBe(true);
