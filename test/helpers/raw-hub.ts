@@ -22,13 +22,13 @@ export class RawHub implements AsyncDisposable {
   }
 
   /** What the first machine with the key of a server says of itself; undefined where it says nothing. */
-  look(server: string): Promise<FleetReply | undefined> {
-    return this.ask(this.seal(this.#request(server, { op: 'state' })), server);
+  look(server: string, waitMs?: number): Promise<FleetReply | undefined> {
+    return this.ask(this.seal(this.#request(server, { op: 'state' })), server, waitMs);
   }
 
   /** A request that a server takes now. */
   async request(server: string, op: string, args: unknown, changes: Partial<FleetRequest> = {}): Promise<FleetRequest> {
-    const known = await this.look(server);
+    const known = await this.look(server, ANSWER_MS);
     if (known?.kind !== 'stale') throw new Error(`${server} does not say that it is there`);
     return this.#request(server, { instance: known.instance, not_after: known.clock + 2000, op, args, ...changes });
   }
