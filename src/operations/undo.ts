@@ -38,7 +38,7 @@ export function undoOperation(deps: FileDeps): Operation {
 }
 
 const undoArguments = Type.Object({
-  path: Type.Optional(Type.String({ minLength: 1, description: 'Its last change.' })),
+  path: Type.Optional(Type.String({ minLength: 1, description: 'Undoes its last change.' })),
   change: Type.Optional(Type.String({ description: 'Id of a change.' })),
 });
 

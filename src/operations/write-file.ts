@@ -33,11 +33,11 @@ const writeFileArguments = Type.Object({
     description: 'Encoding of content.',
     ...SELDOM,
   }),
-  append: Type.Boolean({ default: false, description: 'At the end.' }),
+  append: Type.Boolean({ default: false, description: 'Adds at the end.' }),
   mode: Type.Optional(Type.String({ description: 'Such as 644. Default: as it was.' })),
-  create_directories: Type.Boolean({ default: false, description: 'Where missing.' }),
+  create_directories: Type.Boolean({ default: false, description: 'Makes missing parents.' }),
   expected_sha256: Type.Optional(
-    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Only if the file has it.' }),
+    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Write only if the file has this hash.' }),
   ),
 });
 
