@@ -94,11 +94,10 @@ async function joinHub(url: string, options: JoinOptions): Promise<void> {
     `joined ${welcome.hub} as ${welcome.name}; the hub may use the profile ${profile}\nfingerprint of the hub  ${hubKey === undefined ? '' : fingerprintOf(hubKey)}\nfingerprint of this server  ${fingerprintOf(key.publicKey)}\n`,
   );
   process.stdout.write(describePinned(welcome.passkeys));
-  if (!isInstalled(file)) {
-    process.stdout.write(`Start the agent with the settings in ${envFile(file)}\n`);
-    return;
-  }
-  tellWhenNotRestarted(await attempt(restartAgent));
+  if (isInstalled(file)) tellWhenNotRestarted(await attempt(restartAgent));
+  else process.stdout.write(`Start the agent with the settings in ${envFile(file)}\n`);
+  // An attempt to connect that nobody answered leaves its socket open.
+  process.exit(0);
 }
 
 /** What the passkeys of the hub mean here. */

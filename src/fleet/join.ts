@@ -166,6 +166,10 @@ export class InviteHost implements AsyncDisposable {
 
 const AGAIN_MS = 500;
 const WAIT_MS = 20_000;
+/** A wrong code is reported after this. */
+const REFUSED_MS = 3000;
+/** The same of a closed port. It is longer than an attempt that nobody answers. */
+const CONNECT_MS = 8000;
 
 /** Joins a fleet: the side of the server. Calls `pin` with the answer of the hub. Rejects with `JoinFault`. */
 export async function joinFleet(
@@ -192,7 +196,8 @@ export async function joinFleet(
 async function connected(url: string, secret: InviteSecret): Promise<NatsConnection> {
   try {
     // A machine in between sees only public keys. The messages are signed with the code.
-    return await connectOnce({ url, certificate: undefined, key: secret.guest, name: 'agent3 join' });
+    const address = { url, certificate: undefined, key: secret.guest, name: 'agent3 join' };
+    return await connectWithin(address, (error) => (isRefused(error) ? REFUSED_MS : CONNECT_MS));
   } catch (error) {
     throw new JoinFault(
       isRefused(error)
@@ -204,15 +209,26 @@ async function connected(url: string, secret: InviteSecret): Promise<NatsConnect
 
 /** Connects with the new key, which NATS knows only a moment later. */
 async function connectedAsServer(address: NatsAddress): Promise<NatsConnection> {
-  const giveUp = performance.now() + WAIT_MS;
+  try {
+    return await connectWithin(address, () => WAIT_MS);
+  } catch (error) {
+    throw new JoinFault(
+      `the hub has accepted this server, but the server cannot connect to ${address.url}: ${textOf(error)}`,
+    );
+  }
+}
+
+/**
+ * Connects, and tries again. NATS drops or refuses whoever is connecting when it reads its configuration, as it does for
+ * each invitation.
+ */
+async function connectWithin(address: NatsAddress, mostMs: (error: unknown) => number): Promise<NatsConnection> {
+  const begun = performance.now();
   for (;;) {
     try {
       return await connectOnce(address);
     } catch (error) {
-      if (!isRefused(error) || performance.now() > giveUp)
-        throw new JoinFault(
-          `the hub has accepted this server, but the server cannot connect to ${address.url}: ${textOf(error)}`,
-        );
+      if (performance.now() - begun > mostMs(error)) throw error;
       await delay(AGAIN_MS);
     }
   }
