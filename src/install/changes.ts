@@ -41,6 +41,7 @@ export class Changes {
   readonly #backups: string[] = [];
   /** Directories that a dry run has printed. */
   readonly #planned = new Set<string>();
+  readonly #written = new Set<string>();
   #count = 0;
 
   constructor(
@@ -51,6 +52,11 @@ export class Changes {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Whether this file was written by `file`: it was missing, or another. */
+  wrote(path: string): boolean {
+    return this.#written.has(path);
   }
 
   /** Returns the path to read: below `--root` if given, which no link leaves. */
@@ -88,6 +94,7 @@ export class Changes {
     if (hasContent(target, content) && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}`);
+    this.#written.add(path);
     if (this.dryRun) this.print(indent(shown.slice(0, SHOWN_MAX_CHARS)));
     else this.#put(target, access, (temporary) => writeFileSync(temporary, content, { mode: access.mode }));
   }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import natsUnit from '../../ops/agent3-nats.service' with { type: 'text' };
 import { runCommand } from '../../ops/watchdog/command.ts';
@@ -6,8 +6,9 @@ import { isMoved } from '../console/order.ts';
 import { replaceReadable } from '../lib/files.ts';
 import { changeSettings } from './installed.ts';
 import { HUB_OBEY, HUB_OBEY_SERVICE, NATS_SERVICE, PATHS, SERVICE } from './layout.ts';
-import { InstallFault, mustRun, systemIds } from './machine.ts';
+import { InstallFault, mustRun, systemIds, unitIs } from './machine.ts';
 import { serviceState } from './service.ts';
+import type { Situation } from './survey.ts';
 
 const NATS_SERVER = '/usr/sbin/nats-server';
 /** The unit sets its directory. */
@@ -71,10 +72,16 @@ export function restartAgent(): number {
   return 0;
 }
 
-/** Removes the unit. */
-export function removeNats(): void {
-  runCommand(['systemctl', 'disable', '--quiet', '--now', NATS_SERVICE]);
-  rmSync(PATHS.natsUnit, { force: true });
+/** Starts NATS of a hub, and what root of a server obeys its hub with: `uninstall` stops both. NATS that has a new unit restarts. */
+export function startFleet({ options, changes, input: { isHub, isMember } }: Situation): void {
+  const units = [...(isHub === true ? [NATS_SERVICE] : []), ...(isMember === true ? [HUB_OBEY] : [])];
+  for (const unit of units) {
+    const disable = () => void runCommand(['systemctl', 'disable', '--quiet', '--now', unit]);
+    if (!unitIs('enabled', unit)) changes.command(['systemctl', 'enable', '--quiet', unit], disable);
+    if (!options.start) continue;
+    if (!unitIs('active', unit)) changes.command(['systemctl', 'start', unit]);
+    else if (unit === NATS_SERVICE && changes.wrote(PATHS.natsUnit)) changes.command(['systemctl', 'restart', unit]);
+  }
 }
 
 /** Makes root obey the orders of the hub, now and after a boot. Throws `InstallFault`. */

@@ -10,6 +10,7 @@ import { version } from '../version.ts';
 import { removeSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
 import { leaveConsole, putConsoleSettings, putPage, startConsole } from './console.ts';
+import { startFleet } from './fleet.ts';
 import type { Manifest } from './installed.ts';
 import { additions, hasConsole, hasConsoleSite } from './inventory.ts';
 import {
@@ -86,7 +87,9 @@ function put(situation: Situation): Manifest {
   const { options, changes, manifest, original, settings, input, notes } = situation;
   const files = plannedFiles(input);
   const staged = isStaged(options);
-  refuseForeign(files, manifest, changes, new Set(original === undefined ? [] : originalFiles(changes)));
+  // `agent3 fleet init` has written the unit of NATS, and no manifest has it yet.
+  const mayReplace = [PATHS.natsUnit, ...(original === undefined ? [] : originalFiles(changes))];
+  refuseForeign(files, manifest, changes, new Set(mayReplace));
   if (!options.packaged) refuseForeignExecutable(situation);
   if (!staged) requireAgent(options);
   const lookLogs = makeUsers(situation);
@@ -172,6 +175,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   }
   setWatchdog(situation);
   startConsole(situation, changed);
+  startFleet(situation);
   if (!options.start) return wasActive;
   if (changed || !wasActive || runsOldExecutable(before)) {
     if (wasActive) await letCommandsEnd(situation);

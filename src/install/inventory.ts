@@ -23,6 +23,8 @@ export interface Shape {
   readonly domain: string | null;
   /** The URL of the owner's console; null: left out, undefined: from before there was one. */
   readonly console?: string | null | undefined;
+  /** Whether this agent is the hub of a fleet. */
+  readonly isHub?: boolean;
 }
 
 /** Whether the owner's console is a part of it. */
@@ -63,6 +65,7 @@ const rootAgent = { when: '`--user root`', isThere: ({ user }: Shape) => user ==
 const ownUser = { when: 'by default', isThere: ({ user }: Shape) => user === DEFAULT_USER };
 const timer = { when: 'unless `--no-watchdog`', isThere: ({ watchdog }: Shape) => watchdog === 'timer' };
 const image = { when: '`--root DIR`', isThere: ({ staged }: Shape) => staged };
+const hub = { when: '`agent3 fleet init`', isThere: ({ isHub }: Shape) => isHub === true };
 const domain = { when: '`--domain NAME`', isThere: (shape: Shape) => shape.domain !== null };
 const packaged = { when: 'the package', isThere: (shape: Shape) => shape.packaged };
 const bundled = { when: 'the bundle', isThere: (shape: Shape) => !shape.packaged };
@@ -270,7 +273,7 @@ export const INVENTORY: readonly Addition[] = [
   },
   { kind: 'file', name: PATHS.hubObeyUnit, what: 'root obeys that', shipped: true },
   { kind: 'link', name: HUB_OBEY_LINK, what: 'the same at boot', when: '`agent3 join`', ...later },
-  { kind: 'written', name: PATHS.natsUnit, what: 'NATS of a hub', when: '`agent3 fleet init`', ...later },
+  { kind: 'file', name: PATHS.natsUnit, what: 'NATS of a hub', ...hub },
   { kind: 'file', name: PATHS.busPolicy, what: 'what `look` may say on the system bus: it only asks', ...rootAgent },
   { kind: 'file', name: PATHS.logrotate, what: 'rotation', shipped: true },
   { kind: 'file', name: PATHS.sysusers, what: 'has the users made at the first boot', ...image },

@@ -15,6 +15,7 @@ import consoleSocketDropIn from '../../ops/agent3-console-socket.conf' with { ty
 import hubObeyPathUnit from '../../ops/agent3-hub-obey.path' with { type: 'text' };
 import hubObeyUnit from '../../ops/agent3-hub-obey.service' with { type: 'text' };
 import busPolicy from '../../ops/agent3-look.conf' with { type: 'text' };
+import natsUnit from '../../ops/agent3-nats.service' with { type: 'text' };
 import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
 import sliceLimits from '../../ops/agent3-slice-limits.conf' with { type: 'text' };
 import userDropInTemplate from '../../ops/agent3-user.conf' with { type: 'text' };
@@ -60,6 +61,8 @@ export interface PlanInput extends Shape, Owner {
   readonly limits: MachineLimits;
   /** Logs of the original agent, outside of Agent3's own. */
   readonly oldLogs: readonly string[];
+  /** Whether this agent is a server of a fleet. */
+  readonly isMember?: boolean;
 }
 
 /** A file that the installation keeps up to date (not the settings). */
@@ -120,6 +123,7 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.obeyUnit]: () => obeyUnit,
   [PATHS.hubObeyPathUnit]: () => hubObeyPathUnit,
   [PATHS.hubObeyUnit]: () => hubObeyUnit,
+  [PATHS.natsUnit]: () => natsUnit,
   [PATHS.watchdogService]: () => watchdogService,
   [PATHS.watchdogTimer]: () => watchdogTimer,
   [PATHS.watchdogCron]: ({ packaged }) => `# Agent3's watchdog, where systemd has no timers.

@@ -130,6 +130,8 @@ export function survey(options: InstallOptions, print: (line: string) => void): 
     logGroups: logGroupsOf(readText(changes.at('/etc/group')), isStaged(options)),
     limits: limitsFor(),
     oldLogs: original?.logs ?? manifest?.oldLogs ?? [],
+    isHub: !isStaged(options) && values['AGENT3_FLEET_DIR'] === PATHS.fleet,
+    isMember: !isStaged(options) && values['AGENT3_HUB_FILE'] === PATHS.hub,
   };
   const notes: string[] = [];
   if (addressOf(values).isOpen && input.domain === null) {
