@@ -4,6 +4,7 @@ import {
   constants,
   copyFileSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -131,9 +132,16 @@ export class Container implements Guest {
   /** A path of both, since a unix socket is one of the file system, whatever the network is. */
   async reach(socket: string): Promise<string> {
     const name = `reach-${++this.#copies}`;
-    const proxy = `systemd-socket-activate -l ${SHARED}/${name} /lib/systemd/systemd-socket-proxyd ${quote(socket)}`;
-    await this.#sh(`systemd-run --quiet --unit=${name} ${proxy}; until [ -S ${SHARED}/${name} ]; do sleep 0.05; done`);
+    await this.#sh(`${proxy(name, `${SHARED}/${name}`, socket)}; until [ -S ${SHARED}/${name} ]; do sleep 0.05; done`);
     return this.#at(`shared/${name}`);
+  }
+
+  /** The socket has a second name, in what is shared. */
+  async forward(address: string, socket: string): Promise<void> {
+    const name = `forward-${++this.#copies}`;
+    linkSync(socket, this.#at(`shared/${name}`));
+    const listens = `(: <> /dev/tcp/${address.replace(':', '/')}) 2> /dev/null`;
+    await this.#sh(`${proxy(name, address, `${SHARED}/${name}`)}; until ${listens}; do sleep 0.05; done`);
   }
 
   powerCut(): Promise<void> {
@@ -162,6 +170,11 @@ export class Container implements Guest {
   #at(name: string): string {
     return join(this.#directory, name);
   }
+}
+
+/** A unit of the machine that passes connections on, to a path or an address. */
+function proxy(unit: string, from: string, to: string): string {
+  return `systemd-run --quiet --unit=${unit} systemd-socket-activate -l ${from} /lib/systemd/systemd-socket-proxyd ${quote(to)}`;
 }
 
 function writeFiles(directory: string): void {

@@ -76,6 +76,10 @@ export class Emulated implements Guest {
     return Promise.reject(new Error(`an emulated machine shares no files with the host, so ${socket} is not reached`));
   }
 
+  forward(address: string, socket: string): Promise<void> {
+    return Promise.reject(new Error(`an emulated machine shares no files with the host: ${address}, ${socket}`));
+  }
+
   async powerCut(): Promise<void> {
     await this.#qmp.execute('system_reset');
   }

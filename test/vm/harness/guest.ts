@@ -7,8 +7,10 @@ export interface Guest {
   readonly hasControllers: boolean;
   /** Puts a file of the host into it, with its mode, as root's. */
   copyIn(hostPath: string, guestPath: string): Promise<void>;
-  /** Where the host reaches a unix socket of it. Throws where it cannot. */
+  /** Where the host reaches a unix socket of it, or an address such as `127.0.0.1:4222`. Throws where it cannot. */
   reach(socket: string): Promise<string>;
+  /** Passes what connects to `address` in it on to a unix socket of the host. Throws where it cannot. */
+  forward(address: string, socket: string): Promise<void>;
   /** Restarts it as by a power cut. Throws where there is no power to cut. */
   powerCut(): Promise<void>;
   /** The end of what it wrote on its console. */

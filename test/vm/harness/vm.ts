@@ -123,9 +123,14 @@ export class Vm implements AsyncDisposable {
     return this.#guest.copyIn(hostPath, guestPath);
   }
 
-  /** Where the host reaches a unix socket of the machine. Throws for an emulated one. */
+  /** Where the host reaches a unix socket of the machine, or an address such as `127.0.0.1:4222`. Throws for an emulated one. */
   reach(socket: string): Promise<string> {
     return this.#guest.reach(socket);
+  }
+
+  /** Passes what connects to `address` in the machine on to a unix socket of the host. Throws for an emulated one. */
+  forward(address: string, socket: string): Promise<void> {
+    return this.#guest.forward(address, socket);
   }
 
   /** Restarts the machine in order; resolves when it has booted again and come to rest, whatever has failed in it. */
