@@ -219,8 +219,8 @@ async function connectedAsServer(address: NatsAddress): Promise<NatsConnection> 
 }
 
 /**
- * Connects, and tries again. NATS drops or refuses whoever is connecting when it reads its configuration, as it does for
- * each invitation.
+ * Connects, and tries again. While NATS reads its configuration, as it does for each invitation, it drops or refuses the
+ * connections that begin.
  */
 async function connectWithin(address: NatsAddress, mostMs: (error: unknown) => number): Promise<NatsConnection> {
   const begun = performance.now();
