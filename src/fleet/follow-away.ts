@@ -9,23 +9,26 @@ import {
 } from '../calls/follow.ts';
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { type AgentError, OutcomeUnknown, ServerRefusal, ServerUnreachable, SessionNotFound } from '../lib/errors.ts';
+import type { Turns } from '../lib/shares.ts';
 import { answerOf, refusalOf } from './answers.ts';
 import type { FleetDoor, FleetServer, Piece } from './door.ts';
 import { parseFleetId } from './ids.ts';
-import { readStreamEvents, type StreamEvent } from './pieces.ts';
+import { readStreamEvents, STREAM_BYTES, type StreamEvent } from './pieces.ts';
 
 /** A server sends a sign of life every 10 s. */
 const NEXT_SECONDS = 15;
 const END_SECONDS = 5;
+/** An event is copied some times on its way. */
+const GARBAGE = 12;
 
 /** Returns the session of a server that an id names; undefined for one of the hub. Throws `SessionNotFound`. */
-export function sessionAway(door: FleetDoor, named: string): SessionAway | undefined {
+export function sessionAway(door: FleetDoor, turns: Turns, named: string): SessionAway | undefined {
   const { id, tag } = parseFleetId(named);
   if (tag === undefined) return undefined;
   const server = serverWithTag(door, tag);
   return {
     server: `${server.name}@${server.tag}`,
-    follow: (context, request) => new StreamAway(door, server, id, context, request).begin(),
+    follow: (context, request) => new StreamAway(door, turns, server, id, context, request).begin(),
   };
 }
 
@@ -44,6 +47,7 @@ class StreamAway {
 
   constructor(
     private readonly door: FleetDoor,
+    private readonly turns: Turns,
     private readonly server: FleetServer,
     private readonly session: string,
     private readonly context: CallContext,
@@ -68,6 +72,8 @@ class StreamAway {
         const piece = await this.#next();
         if (piece === undefined) return;
         for (const event of this.#eventsIn(piece)) {
+          // Many streams of one token delay no other, however fast a server is.
+          await this.turns.take(this.context.principal, event.kind === 'output' ? GARBAGE * event.bytes.length : 0);
           mayRead(this.context);
           this.#isOver = event.kind === 'end' || event.kind === 'refused';
           yield event;
@@ -120,23 +126,25 @@ class StreamAway {
     );
   }
 
-  *#eventsIn({ body, bytes }: Piece): Generator<FollowEvent, void> {
-    const { name } = this.server;
+  /** All at once, and nothing else of the answer is kept: a slow client holds no more than this. */
+  #eventsIn({ body, bytes }: Piece): FollowEvent[] {
     const said = readStreamEvents(body);
-    if (said === undefined) throw new OutcomeUnknown(`What ${name} sends is no stream.`);
+    if (said === undefined || bytes.length > 2 * STREAM_BYTES) throw this.#noStream();
+    const own = bytes.slice();
     let at = 0;
-    for (const event of said.events) {
-      if (event.kind !== 'output') {
-        yield this.#eventOf(event);
-        continue;
-      }
-      const { stream, offsets } = event;
-      const piece = bytes.subarray(at, at + event.bytes);
-      if (piece.length < event.bytes) throw new OutcomeUnknown(`What ${name} sends is no stream.`);
+    return said.events.map((event) => {
+      if (event.kind !== 'output') return this.#eventOf(event);
+      const { kind, stream, offsets } = event;
+      const piece = own.subarray(at, at + event.bytes);
+      if (piece.length < event.bytes) throw this.#noStream();
       at += event.bytes;
       this.#offsets = { stdout: offsets.stdout, stderr: offsets.stderr };
-      yield { kind: 'output', stream, bytes: piece, offsets: this.#offsets };
-    }
+      return { kind, stream, bytes: piece, offsets: this.#offsets };
+    });
+  }
+
+  #noStream(): OutcomeUnknown {
+    return new OutcomeUnknown(`What ${this.server.name} sends is no stream.`);
   }
 
   #eventOf(event: Exclude<StreamEvent, { kind: 'output' }>): FollowEvent {
@@ -150,9 +158,16 @@ class StreamAway {
       case 'refused':
         return { kind: 'refused', error: refusalOf(server.name, { ...event, headers: {} }, server.tag) };
       case 'over':
-        throw new ServerUnreachable(`The agent of ${server.name} stops. Follow the session again in some seconds.`);
+        return {
+          kind: 'refused',
+          error: new ServerUnreachable(`The agent of ${server.name} stops. Follow the session again in some seconds.`),
+        };
+      case 'frozen':
+        return { kind: 'frozen', isFrozen: event.isFrozen };
+      case 'alive':
+        return { kind: 'alive' };
       default:
-        return event;
+        return event satisfies never;
     }
   }
 }

@@ -222,8 +222,9 @@ class DownloadAway implements LinkedDownload {
     using _held = this.way.hold();
     for (let at = from; at < to; ) {
       if (this.way.over.fired) return;
-      const { bytes } = await this.way.step('read', { from: at, to: Math.min(to, at + PIECE_BYTES) });
-      if (this.way.over.fired || bytes.length === 0 || at + bytes.length > to) return;
+      const end = Math.min(to, at + PIECE_BYTES);
+      const { bytes } = await this.way.step('read', { from: at, to: end });
+      if (this.way.over.fired || bytes.length === 0 || at + bytes.length > end) return;
       at += bytes.length;
       yield bytes;
     }

@@ -4,12 +4,10 @@ import { problemOf } from '../http/exchange.ts';
 import { delay, OneShotEvent } from '../lib/clock.ts';
 import { Conflict, InvalidArguments } from '../lib/errors.ts';
 import type { Piece } from './door.ts';
-import { readStreamArgs, type StreamEvent } from './pieces.ts';
+import { readStreamArgs, STREAM_BYTES, type StreamEvent } from './pieces.ts';
 
 /** A stream whose hub asks for nothing for this long has ended: a hub that has gone takes it up again later. */
 const ABANDONED_MS = 60_000;
-/** Most bytes of output in one answer, but for its last event. */
-const ENOUGH_BYTES = 131_072;
 const MOST_EVENTS = 50;
 /** How long an answer waits for a further event: the output of one moment is sent together. */
 const FURTHER_MS = 2;
@@ -107,7 +105,7 @@ async function collect(stream: OpenStream): Promise<Piece> {
   const events: StreamEvent[] = [];
   const pieces: Uint8Array[] = [];
   let size = 0;
-  while (size < ENOUGH_BYTES && events.length < MOST_EVENTS) {
+  while (size < STREAM_BYTES && events.length < MOST_EVENTS) {
     stream.next ??= nextOf(stream);
     const next = events.length === 0 ? await stream.next : await Promise.race([stream.next, delay(FURTHER_MS)]);
     if (next === undefined) break;

@@ -33,9 +33,17 @@ export const readStreamArgs = reader(
   }),
 );
 
+/** Most output in one answer, but for its last event; and most of one event. */
+export const STREAM_BYTES = 131_072;
+
 const streamEvent = Type.Union([
   /** Its bytes follow those of the events before it. */
-  Type.Object({ kind: Type.Literal('output'), stream: streamName, bytes: count(1), offsets }),
+  Type.Object({
+    kind: Type.Literal('output'),
+    stream: streamName,
+    bytes: Type.Integer({ minimum: 1, maximum: STREAM_BYTES }),
+    offsets,
+  }),
   Type.Object({ kind: Type.Literal('alive') }),
   Type.Object({ kind: Type.Literal('frozen'), isFrozen: Type.Boolean() }),
   Type.Object({ kind: Type.Literal('end'), state: Type.Record(Type.String(), Type.Unknown()) }),
@@ -45,7 +53,10 @@ const streamEvent = Type.Union([
 ]);
 export type StreamEvent = Static<typeof streamEvent>;
 
-export const readStreamEvents = reader(Type.Object({ events: Type.Array(streamEvent, { maxItems: 100 }) }));
+/** What the server answers to `next`: it waits for an event. */
+export const readStreamEvents = reader(
+  Type.Object({ events: Type.Array(streamEvent, { minItems: 1, maxItems: 100 }) }),
+);
 
 const secret = Type.String({ pattern: '^[\\w-]{43}$' });
 

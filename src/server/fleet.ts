@@ -79,7 +79,7 @@ async function hubDoors(deps: Deps, hub: Hub): Promise<Pick<Fleet, 'hub' | 'oper
   return {
     hub,
     operations: (own) => fleetOperations(own, { deps, door: hub, runs: hub.runs, links }),
-    away: (session) => sessionAway(hub, session),
+    away: (session) => sessionAway(hub, deps.turns, session),
     links,
   };
 }
