@@ -50,11 +50,14 @@ const MAX_CHARS = 600_000;
 const MOST_LOOKS = 16;
 /** Steps of streams and transfers that wait at once. */
 const MOST_PIECES = 500;
+/** Bytes of their messages at once: more than all clients of a hub send. */
+const MOST_PIECE_BYTES = 50_331_648;
 
 /** Answers the hub. Each call gets what a client over HTTP would get. */
 export class MemberCalls {
   #looks = 0;
   #pieces = 0;
+  #pieceBytes = 0;
   readonly #plans: PlanDesk;
   readonly #streams: MemberStreams;
 
@@ -146,11 +149,13 @@ export class MemberCalls {
     exchange.op = op;
     const logged = (status: number, error?: unknown): void => log(deps, exchange, { status, bytes: undefined, error });
     this.#pieces++;
+    this.#pieceBytes += message.length;
     try {
       this.#requireName(name);
       if (isEnd) return { status: 200, headers: {}, ...this.#streams.end(principal, args) };
       if (deps.shutdown.fired) throw new ShuttingDown();
-      if (this.#pieces > MOST_PIECES) throw new TooManyRequests(1, 'The hub asks for too many pieces at once.');
+      if (this.#pieces > MOST_PIECES || this.#pieceBytes > MOST_PIECE_BYTES)
+        throw new TooManyRequests(1, 'The hub asks for too many pieces at once.');
       const { deadline } = exchange;
       const via = { server: `${name}@${tagOf(this.key)}`, request: id };
       const call = { principal, address, deadline, shutdown: deps.shutdown, request: id, via };
@@ -171,6 +176,7 @@ export class MemberCalls {
       return refusalFor(error);
     } finally {
       this.#pieces--;
+      this.#pieceBytes -= message.length;
     }
   }
 

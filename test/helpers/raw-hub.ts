@@ -33,8 +33,8 @@ export class RawHub implements AsyncDisposable {
     return this.#request(server, { instance: known.instance, not_after: known.clock + 2000, op, args, ...changes });
   }
 
-  seal(request: FleetRequest, key: SigningKey = this.nats.hub): Buffer {
-    return seal(REQUEST, request, key);
+  seal(request: FleetRequest, key: SigningKey = this.nats.hub, bytes?: Uint8Array): Buffer {
+    return seal(REQUEST, request, key, bytes);
   }
 
   /** What a server answers to an operation; undefined where it says nothing. */

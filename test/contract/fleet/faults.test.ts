@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { REPLY, STATE, seal } from '../../../src/fleet/envelope.ts';
+import { MAX_MESSAGE_BYTES, REPLY, STATE, seal } from '../../../src/fleet/envelope.ts';
 import { SigningKey } from '../../../src/fleet/keys.ts';
 import { connectOnce } from '../../../src/fleet/nats.ts';
 import { answerSubject, stateSubject } from '../../../src/fleet/nats-config.ts';
@@ -42,6 +42,9 @@ afterAll(async () => {
 });
 
 type Fields = Readonly<Record<string, unknown>>;
+
+const rssOf = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
 async function call(server: string, cmd: string, more: Fields = {}, op = 'shell'): Promise<Fields> {
   try {
@@ -99,6 +102,24 @@ describe('a request', () => {
     expect(existsSync(file)).toBe(false);
     const sessions = await raw.call('web2', 'list_sessions', {}, { principal: 'other' });
     expect(sessions?.body).toMatchObject({ sessions: [] });
+  });
+
+  test('with pieces of links, as many and as long as NATS takes, does not fill the memory of the server', async () => {
+    const made = await raw.call('web1', 'upload', { path: directory.join('filled') });
+    const { url = '' } = (made?.body ?? {}) as { readonly url?: string };
+    const secret = url.split('/').at(-1);
+    const write = await raw.request('web1', 'transfer', { step: 'write', secret, offset: 0 });
+    const longest = new Uint8Array(MAX_MESSAGE_BYTES - 2000);
+    const before = rssOf(web1.pid);
+    let most = 0;
+    for (let sent = 0; sent < 300; sent++) {
+      const request = { ...write, id: Bun.randomUUIDv7(), not_after: write.not_after + 5000 };
+      raw.send(raw.seal(request, nats.hub, longest), 'web1');
+      await raw.connection.flush();
+      most = Math.max(most, rssOf(web1.pid));
+    }
+    expect(most - before).toBeLessThan(280);
+    expect((await raw.call('web1', 'shell', { cmd: 'true' }))?.status).toBe(200);
   });
 });
 
