@@ -96,8 +96,6 @@ async function joinHub(url: string, options: JoinOptions): Promise<void> {
   process.stdout.write(describePinned(welcome.passkeys));
   if (isInstalled(file)) tellWhenNotRestarted(await attempt(restartAgent));
   else process.stdout.write(`Start the agent with the settings in ${envFile(file)}\n`);
-  // An attempt to connect that nobody answered leaves its socket open.
-  process.exit(0);
 }
 
 /** What the passkeys of the hub mean here. */

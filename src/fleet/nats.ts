@@ -178,9 +178,20 @@ export function isRefused(error: unknown): boolean {
 }
 
 async function connectWith({ url, certificate, key, name }: NatsAddress, more: object): Promise<NatsConnection> {
-  const { connect } = await import('@nats-io/transport-node');
+  const [{ NodeTransport, nodeResolveHost }, { NatsConnectionImpl, setTransportFactory }] = await Promise.all([
+    import('@nats-io/transport-node/lib/node_transport'),
+    import('@nats-io/transport-node/lib/nats-base-client'),
+  ]);
+  /** As the package makes it, which leaves the connection of an attempt open that nobody has answered. */
+  class Transport extends NodeTransport {
+    override async close(error?: Error): Promise<void> {
+      await super.close(error);
+      this.discard();
+    }
+  }
+  setTransportFactory({ factory: () => new Transport(), dnsResolveFn: nodeResolveHost });
   const tls = certificate === undefined ? { rejectUnauthorized: false } : { ca: certificate };
-  return connect({
+  return NatsConnectionImpl.connect({
     servers: url,
     tls,
     name,
