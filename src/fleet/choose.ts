@@ -21,17 +21,16 @@ const MOST_NAMED = 10;
 const MOST_GIVEN = 2000;
 
 /**
- * The servers that a call is for, in the order of `all`: those of `servers`, or those that have every label of `select`,
+ * The servers that a call is for: those of `servers` in that order, or of `all` those that have every label of `select`,
  * without those of `except`. Throws `InvalidArguments` for a name that there is not, for labels that no server has, and
  * where nothing is left: a choice is never guessed.
  */
 export function chooseServers<S extends Named>(all: readonly S[], { servers, select, except = [] }: Choice): S[] {
   if ((servers === undefined) === (select === undefined))
     throw new InvalidArguments(`run_on needs either servers or select. ${NOTHING}`);
-  const named = new Set(servers === undefined ? [] : namesIn(all, servers));
-  const fits = select === undefined ? (server: S) => named.has(server.name) : labelTest(select);
-  const without = new Set(namesIn(all, except));
-  const chosen = all.filter((server) => fits(server) && !without.has(server.name));
+  const among = select === undefined ? serversIn(all, servers ?? []) : all.filter(labelTest(select));
+  const without = new Set(serversIn(all, except));
+  const chosen = among.filter((server) => !without.has(server));
   if (chosen.length > 0) return chosen;
   const what = select === undefined ? 'servers' : `select ${preview(select)}`;
   throw new InvalidArguments(
@@ -42,8 +41,8 @@ export function chooseServers<S extends Named>(all: readonly S[], { servers, sel
 const NOTHING = 'Nothing was run.';
 
 /** `web[1-3]` and the like, each of which has to be there. */
-function namesIn(all: readonly Named[], given: readonly string[]): string[] {
-  const known = new Set(all.map(({ name }) => name));
+function serversIn<S extends Named>(all: readonly S[], given: readonly string[]): S[] {
+  const known = new Map(all.map((server) => [server.name, server]));
   const names: string[] = [];
   for (const pattern of given) {
     names.push(...expandNames(pattern));
@@ -53,7 +52,7 @@ function namesIn(all: readonly Named[], given: readonly string[]): string[] {
       );
   }
   const unknown = names.filter((name) => !known.has(name));
-  if (unknown.length === 0) return names;
+  if (unknown.length === 0) return [...new Set(names)].flatMap((name) => known.get(name) ?? []);
   const shown = foldNames(unknown).slice(0, MOST_NAMED).join(', ');
   throw new InvalidArguments(`There is no server ${shown}. ${NOTHING} list_servers shows all names.`);
 }

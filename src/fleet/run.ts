@@ -1,7 +1,7 @@
 import type { PlanOfCall } from '../access/plan.ts';
 import type { Answer } from '../calls/context.ts';
 import { type Deadline, OneShotEvent } from '../lib/clock.ts';
-import { AgentError, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
+import { AgentError, OutcomeUnknown, ServerRefusal, ServerUnreachable } from '../lib/errors.ts';
 import type { FleetServer } from './door.ts';
 import type { Result } from './groups.ts';
 import type { RunApproval } from './run-approval.ts';
@@ -202,8 +202,9 @@ export class Run {
     try {
       return await this.call(server, 'read_session', { session: id, wait: FOLLOW_SECONDS });
     } catch (error) {
-      if (!isAway(error)) throw error;
-      await Bun.sleep(AWAY_MS);
+      if (!isForNow(error)) throw error;
+      // One that answers is asked again after the pauses of its answers.
+      if (!(error instanceof ServerRefusal)) await Bun.sleep(AWAY_MS);
       return before;
     }
   }
@@ -215,9 +216,9 @@ function isOpen(answer: Answer): answer is Answer & { status: 'running' | 'waiti
   return (status === 'running' || status === 'waiting') && typeof session === 'string';
 }
 
-/** It continues on the server, and is asked for again. */
-function isAway(error: unknown): boolean {
-  return error instanceof AgentError && (error instanceof ServerUnreachable || error.status === 504);
+/** The server is away, stops, or is asked too much: the command continues there, and is asked for again. */
+function isForNow(error: unknown): boolean {
+  return error instanceof AgentError && [429, 503, 504].includes(error.status);
 }
 
 function hasFailed(progress: Progress): boolean {

@@ -52,7 +52,9 @@ const namesOf = (choice: Parameters<typeof chooseServers>[1]): string[] =>
 
 describe('a choice of servers', () => {
   test('goes by names, by labels that are all there, and without what is excepted', () => {
-    expect(namesOf({ servers: ['web[1-2]', 'db', 'web1'] })).toEqual(['db', 'web1', 'web2']);
+    // In the order in which they are named: the first is the canary.
+    expect(namesOf({ servers: ['web[1-2]', 'db', 'web1'] })).toEqual(['web1', 'web2', 'db']);
+    expect(namesOf({ servers: ['web2', 'web[1-3]'], except: ['web1'] })).toEqual(['web2', 'web3']);
     expect(namesOf({ select: 'role=web' })).toEqual(['web1', 'web2', 'web3']);
     expect(namesOf({ select: 'role=web, env=prod', except: ['web2'] })).toEqual(['web1']);
   });
@@ -184,6 +186,27 @@ test('a server that answers at once that its command runs is not asked without a
     result: { name: 'web1', exitCode: 0, stdout: 'lon', stderr: '', session: 'web1@x' },
   });
   expect(run.progress.get('web2')).toMatchObject({ kind: 'failed', message: 'It was removed from the fleet.' });
+});
+
+test('a command whose server refuses for a moment to be asked about it is followed to its end', async () => {
+  const refusals = [
+    new ServerRefusal(503, 'Shutting down', 'web1: it stops', { 'retry-after': '2' }),
+    new ServerRefusal(429, 'Too many requests', 'web1: too many', { 'retry-after': '1' }),
+  ];
+  const servers = [{ ...server('web1'), tag: 'x', key: 'web1' } as unknown as FleetServer];
+  const run = new Run(
+    'token',
+    { servers, args: { max_output: 9 }, parallel: 1, batches: [1], maxFailures: 0 },
+    async (_, op) => {
+      if (op === 'shell') return { status: 'running', session: 'web1@x', stdout: '' };
+      const refusal = refusals.shift();
+      if (refusal !== undefined) throw refusal;
+      return { exit_code: 0, stdout: 'done\n' };
+    },
+    () => undefined,
+  );
+  await run.start();
+  expect(run.progress.get('web1')).toMatchObject({ kind: 'done', result: { exitCode: 0, stdout: 'done\n' } });
 });
 
 describe('a run that is stopped', () => {
