@@ -18,6 +18,8 @@ import { PIECE_BYTES, readLink, readReceived } from './pieces.ts';
 const LOOK_MS = 1000;
 /** Links of all servers; each server has its own limit. */
 const MAX_LINKS = 1000;
+/** Used links whose results are shown until they would have ended: they take no room from others. */
+const MAX_USED = 1000;
 /** Requests to links at once: each holds one piece in memory. */
 const MAX_REQUESTS = 64;
 /** A piece is copied some times on its way. */
@@ -41,6 +43,8 @@ interface Entry {
   readonly principal: string;
   readonly profile: Profile;
   readonly over: OneShotEvent;
+  /** Gives its room among the links of the token back. */
+  readonly free: () => void;
   /** The number of requests under way. */
   requests: number;
   /** On the monotonic clock. */
@@ -53,6 +57,7 @@ interface Entry {
  */
 export class HubLinks implements Links {
   readonly #links = new Map<string, Entry>();
+  readonly #used = new Set<string>();
   readonly #shares = new Shares(MAX_LINKS);
   readonly #requests = new Shares(MAX_REQUESTS);
 
@@ -81,10 +86,11 @@ export class HubLinks implements Links {
     const [, secret] = /\/transfer\/([\w-]{43})$/.exec(String(url)) ?? [];
     if (secret === undefined) throw new OutcomeUnknown(`What ${server.name} has answered is no link.`);
     const over = new OneShotEvent();
-    over.subscribe(this.#shares.acquire(principal));
+    const free = this.#shares.acquire(principal);
+    over.subscribe(free);
     const id = idOf(secret);
     this.#end(id);
-    this.#links.set(id, { server, principal, profile, over, requests: 0, lastMs: performance.now() });
+    this.#links.set(id, { server, principal, profile, over, free, requests: 0, lastMs: performance.now() });
     const { server: name, ...more } = answer;
     return { server: name, url: `${this.deps.transfers.baseUrl}/transfer/${fleetId(secret, server.tag)}`, ...more };
   }
@@ -92,9 +98,11 @@ export class HubLinks implements Links {
   async open(named: string, visit: LinkVisit): Promise<Linked> {
     const { id: secret, tag } = parseFleetId(named);
     if (tag === undefined) return this.deps.transfers.open(secret);
-    const entry = this.#links.get(idOf(secret));
+    const id = idOf(secret);
+    const entry = this.#links.get(id);
     if (entry?.server.tag !== tag || !this.#isOpen(entry)) throw noSuchLink();
-    const way = new Way(entry, secret, () => this.#isOpen(entry), this.#requests, this.deps, this.door, visit);
+    const state = { isOpen: () => this.#isOpen(entry), used: () => this.#noteUsed(id, entry) };
+    const way = new Way(entry, secret, state, this.#requests, this.deps, this.door, visit);
     const link = readLink((await way.step('open')).body);
     switch (link?.kind) {
       case 'download':
@@ -102,6 +110,7 @@ export class HubLinks implements Links {
       case 'upload':
         return new UploadAway(way, link);
       case 'used':
+        way.used();
         return { kind: 'used', bytes: link.bytes, sha256: link.sha256 };
       default:
         throw way.unknown();
@@ -127,9 +136,17 @@ export class HubLinks implements Links {
     }
   }
 
+  #noteUsed(id: string, { over, free }: Entry): void {
+    if (over.fired) return;
+    free();
+    this.#used.add(id);
+    for (const oldest of this.#used) if (this.#used.size > MAX_USED) this.#end(oldest);
+  }
+
   #end(id: string): void {
     this.#links.get(id)?.over.fire();
     this.#links.delete(id);
+    this.#used.delete(id);
   }
 }
 
@@ -138,7 +155,7 @@ class Way {
   constructor(
     readonly entry: Entry,
     private readonly secret: string,
-    private readonly isOpen: () => boolean,
+    private readonly state: { readonly isOpen: () => boolean; readonly used: () => void },
     private readonly requests: Shares,
     private readonly deps: HubLinksDeps,
     private readonly door: FleetDoor,
@@ -147,6 +164,11 @@ class Way {
 
   get over(): OneShotEvent {
     return this.entry.over;
+  }
+
+  /** Notes that all bytes have passed. */
+  used(): void {
+    this.state.used();
   }
 
   /** Throws `TooManyRequests` while too many requests to links are under way. */
@@ -171,7 +193,7 @@ class Way {
   async step(step: string, args: object = {}, bytes?: Uint8Array, seconds = STEP_SECONDS): Promise<Piece> {
     const { server, principal, profile } = this.entry;
     const { address, id: request } = this.visit;
-    if (!this.isOpen()) throw endedOnItsWay();
+    if (!this.state.isOpen()) throw endedOnItsWay();
     const call = { principal, address, profile, request, deadline: Deadline.after(seconds) };
     const asked = this.door.piece(server, 'transfer', { step, secret: this.secret, ...args }, call, bytes);
     const piece = await asked.catch((error: unknown) => {
@@ -232,6 +254,7 @@ class DownloadAway implements LinkedDownload {
 
   async took(from: number, to: number): Promise<void> {
     await this.way.step('took', { from, to });
+    if (from === 0 && to === this.bytes) this.way.used();
   }
 }
 
@@ -270,7 +293,9 @@ class UploadAway implements LinkedUpload {
   }
 
   async commit(): Promise<Answer> {
-    return this.way.answer((await this.way.step('commit', {}, undefined, COMMIT_SECONDS)).body);
+    const done = this.way.answer((await this.way.step('commit', {}, undefined, COMMIT_SECONDS)).body);
+    if (done['status'] !== 'waiting') this.way.used();
+    return done;
   }
 
   async #write(offset: number, bytes: Uint8Array): Promise<void> {

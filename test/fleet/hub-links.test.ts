@@ -161,6 +161,22 @@ describe('a link to a file of a server', () => {
   });
 });
 
+test('used links take no room from the next ones, and show their results', async () => {
+  const { links, download, upload } = fleet();
+  let name = '';
+  for (let made = 0; made < 1100; made++) {
+    links.requireRoom('anna');
+    name = await download();
+    await (await openDownload(links, name)).took(0, FILE.length, '');
+  }
+  for (let made = 0; made < 100; made++) {
+    links.requireRoom('anna');
+    const file = await openUpload(links, await upload());
+    await file.receive(0, bodyOf(), () => file.commit(''));
+  }
+  expect(await links.open(name, visit)).toMatchObject({ kind: 'used', bytes: FILE.length });
+});
+
 describe('a server that was taken over', () => {
   test.each(['javascript:alert(1)', 'https://evil/transfer/short', '/transfer/', 7])('makes no link of %p', (url) => {
     const { links, context } = fleet();
