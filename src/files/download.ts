@@ -82,6 +82,11 @@ export class Download extends Transfer {
     }
   }
 
+  /** Whether these bytes were read for a client. */
+  wasSent(from: number, to: number): boolean {
+    return from === to || this.#sent.some(([first, last]) => first <= from && from < to && to <= last);
+  }
+
   /** Notes that a client has received these bytes. When all have been received, the link is used up. */
   took(from: number, to: number, address: string): void {
     this.#passed = joined([...this.#passed, [from, to]]).slice(0, MAX_PARTS);

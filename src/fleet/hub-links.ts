@@ -18,7 +18,7 @@ import { PIECE_BYTES, readLink, readReceived } from './pieces.ts';
 const LOOK_MS = 1000;
 /** Links of all servers; each server has its own limit. */
 const MAX_LINKS = 1000;
-/** Used links whose results are shown until they would have ended: they take no room from others. */
+/** Used links whose results are shown. */
 const MAX_USED = 1000;
 /** Requests to links at once: each holds one piece in memory. */
 const MAX_REQUESTS = 64;
@@ -43,8 +43,7 @@ interface Entry {
   readonly principal: string;
   readonly profile: Profile;
   readonly over: OneShotEvent;
-  /** Gives its room among the links of the token back. */
-  readonly free: () => void;
+  readonly leaveRoom: () => void;
   /** The number of requests under way. */
   requests: number;
   /** On the monotonic clock. */
@@ -86,11 +85,11 @@ export class HubLinks implements Links {
     const [, secret] = /\/transfer\/([\w-]{43})$/.exec(String(url)) ?? [];
     if (secret === undefined) throw new OutcomeUnknown(`What ${server.name} has answered is no link.`);
     const over = new OneShotEvent();
-    const free = this.#shares.acquire(principal);
-    over.subscribe(free);
+    const leaveRoom = this.#shares.acquire(principal);
+    over.subscribe(leaveRoom);
     const id = idOf(secret);
     this.#end(id);
-    this.#links.set(id, { server, principal, profile, over, free, requests: 0, lastMs: performance.now() });
+    this.#links.set(id, { server, principal, profile, over, leaveRoom, requests: 0, lastMs: performance.now() });
     const { server: name, ...more } = answer;
     return { server: name, url: `${this.deps.transfers.baseUrl}/transfer/${fleetId(secret, server.tag)}`, ...more };
   }
@@ -110,7 +109,7 @@ export class HubLinks implements Links {
       case 'upload':
         return new UploadAway(way, link);
       case 'used':
-        way.used();
+        way.state.used();
         return { kind: 'used', bytes: link.bytes, sha256: link.sha256 };
       default:
         throw way.unknown();
@@ -136,9 +135,9 @@ export class HubLinks implements Links {
     }
   }
 
-  #noteUsed(id: string, { over, free }: Entry): void {
+  #noteUsed(id: string, { over, leaveRoom }: Entry): void {
     if (over.fired) return;
-    free();
+    leaveRoom();
     this.#used.add(id);
     for (const oldest of this.#used) if (this.#used.size > MAX_USED) this.#end(oldest);
   }
@@ -155,21 +154,12 @@ class Way {
   constructor(
     readonly entry: Entry,
     private readonly secret: string,
-    private readonly state: { readonly isOpen: () => boolean; readonly used: () => void },
+    readonly state: { readonly isOpen: () => boolean; readonly used: () => void },
     private readonly requests: Shares,
     private readonly deps: HubLinksDeps,
     private readonly door: FleetDoor,
     private readonly visit: LinkVisit,
   ) {}
-
-  get over(): OneShotEvent {
-    return this.entry.over;
-  }
-
-  /** Notes that all bytes have passed. */
-  used(): void {
-    this.state.used();
-  }
 
   /** Throws `TooManyRequests` while too many requests to links are under way. */
   requireRoom(): void {
@@ -195,8 +185,8 @@ class Way {
     const { address, id: request } = this.visit;
     if (!this.state.isOpen()) throw endedOnItsWay();
     const call = { principal, address, profile, request, deadline: Deadline.after(seconds) };
-    const asked = this.door.piece(server, 'transfer', { step, secret: this.secret, ...args }, call, bytes);
-    const piece = await asked.catch((error: unknown) => {
+    const given = { step, secret: this.secret, ...args };
+    const piece = await this.door.piece(server, 'transfer', given, call, bytes).catch((error: unknown) => {
       throw error instanceof OutcomeUnknown ? this.#lost() : error;
     });
     this.entry.lastMs = performance.now();
@@ -243,10 +233,10 @@ class DownloadAway implements LinkedDownload {
   async *pieces(from: number, to: number): AsyncGenerator<Uint8Array, void> {
     using _held = this.way.hold();
     for (let at = from; at < to; ) {
-      if (this.way.over.fired) return;
+      if (this.way.entry.over.fired) return;
       const end = Math.min(to, at + PIECE_BYTES);
       const { bytes } = await this.way.step('read', { from: at, to: end });
-      if (this.way.over.fired || bytes.length === 0 || at + bytes.length > end) return;
+      if (this.way.entry.over.fired || bytes.length === 0 || at + bytes.length > end) return;
       at += bytes.length;
       yield bytes;
     }
@@ -254,7 +244,7 @@ class DownloadAway implements LinkedDownload {
 
   async took(from: number, to: number): Promise<void> {
     await this.way.step('took', { from, to });
-    if (from === 0 && to === this.bytes) this.way.used();
+    if (from === 0 && to === this.bytes) this.way.state.used();
   }
 }
 
@@ -275,7 +265,7 @@ class UploadAway implements LinkedUpload {
   }
 
   get over(): OneShotEvent {
-    return this.way.over;
+    return this.way.entry.over;
   }
 
   async receive<T>(offset: number, body: AsyncIterable<Uint8Array>, then: () => Promise<T>): Promise<T> {
@@ -294,7 +284,7 @@ class UploadAway implements LinkedUpload {
 
   async commit(): Promise<Answer> {
     const done = this.way.answer((await this.way.step('commit', {}, undefined, COMMIT_SECONDS)).body);
-    if (done['status'] !== 'waiting') this.way.used();
+    if (done['status'] !== 'waiting') this.way.state.used();
     return done;
   }
 

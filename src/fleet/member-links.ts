@@ -50,6 +50,7 @@ export async function transferStep(
         };
       case 'took':
         transfer.requireOpen();
+        if (!transfer.wasSent(args.from, args.to)) throw new InvalidArguments('These bytes were not read.');
         transfer.took(args.from, args.to, address);
         return { body: {} };
     }
