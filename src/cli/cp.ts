@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { basename, join, posix, resolve } from 'node:path';
-import type { Command } from '@commander-js/extra-typings';
+import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
 import { Backoff } from '../client/backoff.ts';
 import { type CopyDeps, fetchFile, sendFile } from '../client/copy.ts';
 import { fetchTree, isRemoteDirectory, sendTree } from '../client/copy-tree.ts';
@@ -17,9 +17,14 @@ export function defineCp(command: Command): void {
   )
     .option('-r, --recursive', 'copy a directory and its content')
     .option('-q, --quiet', 'show no progress bar')
-    .option('--server <name>', 'server of a fleet that the path is on')
+    .option('--server <name>', 'server of a fleet that the path is on', oneServer)
     .addHelpText('after', EXAMPLES + REMOTE_HELP)
     .action((source, target, options) => runCp(source, target, options));
+}
+
+function oneServer(name: string, earlier?: string): string {
+  if (earlier === undefined) return name;
+  throw new InvalidArgumentError('cp is for one server. For more, repeat the command.');
 }
 
 const EXAMPLES = `
@@ -64,7 +69,8 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   if (!remote.path.startsWith('/'))
     fail(EXIT_USAGE, `a path on an agent must be absolute: ${remote.host}:/${remote.path}`);
   const named = remote.host === '' ? options : { ...options, url: options.url ?? `https://${remote.host}` };
-  const client = remoteClient(named, EXIT_USAGE);
+  const hints = serverHints(remote.host, options);
+  const client = remoteClient(named, EXIT_USAGE, ...hints);
   const interrupts = new Interrupts();
   interrupts.listen(() => process.exit(interrupts.exitCode));
   using bar = new ProgressBar(options.quiet === true);
@@ -81,9 +87,17 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
     if (left.length > 0) fail(EXIT_FAILURE, notCopied(left));
   } catch (error) {
     bar.end();
-    if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message);
+    if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message, ...hints);
     throw error;
   }
+}
+
+/** What to try where the host has a short name, as a server of a fleet has. */
+function serverHints(host: string, { server, url }: CpOptions): string[] {
+  if (!/^[a-z0-9-]+$/.test(host) || host === 'localhost' || server !== undefined || url !== undefined) return [];
+  return [
+    `${host} was taken as the host name of an agent. For a server of a fleet: agent3 cp --server ${host} … :/PATH`,
+  ];
 }
 
 const MOST_NAMED = 10;

@@ -53,17 +53,17 @@ export async function showServer(name: string, options: ListOptions): Promise<vo
     process.stdout.write(`${visibleJson(row)}\n`);
     return;
   }
-  const { profile, joined, labels, fingerprint, state, version = '-', os = '-' } = row;
+  const { profile, joined, labels, fingerprint, state, version, os = '-' } = row;
   const lines = [
     ['name', name],
     ['state', [state, ...remarksOn(row)].join(', ')],
     ['labels', describeLabels(labels)],
     ['profile', `${visibleLine(profile)} (the most that the hub may do there)`],
-    ['version', `${visibleLine(version)}, on ${visibleLine(os)}`],
+    ...(version === undefined ? [] : [['version', `${visibleLine(version)}, on ${visibleLine(os)}`] as const]),
     ['fingerprint', fingerprint],
     ['joined', joined],
-  ] as const;
-  for (const [what, text] of lines) process.stdout.write(`${what.padEnd(13)}${text}\n`);
+  ];
+  for (const [what = '', text] of lines) process.stdout.write(`${what.padEnd(13)}${text}\n`);
 }
 
 /** The state of a server; `unknown` when it could not be asked. */

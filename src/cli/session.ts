@@ -23,6 +23,7 @@ export function defineSession(session: Command): void {
     .addOption(new Option('--status <status>', 'only sessions in this state').choices(SESSION_STATUSES))
     .option('--limit <count>', 'most sessions to list', parseCount, 20)
     .option('--all', 'list all sessions')
+    .option('--server <name>', 'server of a fleet whose sessions are listed')
     .option('--json', 'print JSON')
     .addHelpText('after', COLUMNS)
     .action(printSessions);
@@ -69,13 +70,14 @@ interface ListOptions extends RemoteOptions {
   readonly status?: string | undefined;
   readonly limit: number;
   readonly all?: true | undefined;
+  readonly server?: string | undefined;
   readonly json?: true | undefined;
 }
 
 async function printSessions(options: ListOptions): Promise<void> {
   await withClient(options, async (client) => {
     const limit = options.all === true ? Number.MAX_SAFE_INTEGER : options.limit;
-    const sessions = await listSessions(client, limit, options.status);
+    const sessions = await listSessions(client, limit, options.status, options.server);
     if (options.json === true) return print(`${visibleJson(sessions)}\n`);
     if (!isatty(1)) return print(sessionsTabbed(sessions));
     const { NO_COLOR, TERM } = processEnvironment();

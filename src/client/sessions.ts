@@ -159,17 +159,19 @@ interface ListPage {
   readonly next_before: string | null;
 }
 
-/** Returns the newest `limit` sessions, read page by page. Throws a `ClientFault`. */
+/** Returns the newest `limit` sessions, of a server of the fleet where `server` names one, read page by page. Throws a `ClientFault`. */
 export async function listSessions(
   client: AgentClient,
   limit: number,
   status: string | undefined,
+  server?: string,
 ): Promise<ListedSession[]> {
   const listed: ListedSession[] = [];
   let before: string | null = null;
   while (listed.length < limit) {
     const args: object = {
       limit: Math.min(PAGE_SESSIONS, limit - listed.length),
+      ...(server !== undefined && { server }),
       ...(status !== undefined && { status }),
       ...(before !== null && { before }),
     };

@@ -5,8 +5,8 @@ import { runCommand } from '../../ops/watchdog/command.ts';
 import { isMoved } from '../console/order.ts';
 import { replaceReadable } from '../lib/files.ts';
 import { changeSettings } from './installed.ts';
-import { HUB_OBEY, HUB_OBEY_SERVICE, NATS_SERVICE, PATHS, SERVICE } from './layout.ts';
-import { InstallFault, mustRun, systemIds, unitIs } from './machine.ts';
+import { HUB_OBEY, HUB_OBEY_SERVICE, NATS_SERVICE, NOLOGIN, PATHS, SERVICE } from './layout.ts';
+import { InstallFault, mustRun, systemIds, unitIs, userExists } from './machine.ts';
 import { serviceState } from './service.ts';
 import type { Situation } from './survey.ts';
 
@@ -20,6 +20,10 @@ const INSTALL_SECONDS = 600;
 /** Installs `nats-server` if needed and returns its version. Throws `InstallFault` when that fails. */
 export function ensureNatsServer(print: (line: string) => void): string {
   if (!existsSync(NATS_SERVER)) installNats(print);
+  if (!userExists('nats'))
+    throw new InstallFault(
+      `NATS runs as the user nats, which is not there. To make it: useradd --system --user-group --no-create-home --shell ${NOLOGIN} nats`,
+    );
   return mustRun([NATS_SERVER, '--version']).trim();
 }
 

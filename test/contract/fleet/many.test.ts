@@ -113,9 +113,11 @@ describe('run_on', () => {
       max_failures: 1,
     });
     expect(all).toMatchObject({ status: 'done', servers: ['web[1-3]'] });
-    // Who is not there has failed.
-    const away = await call('run_on', { servers: ['web4', 'web1'], cmd: 'true', batches: ['50%', 1] });
+    // Who is not there has failed. The first in the call is the first that is called.
+    const away = await call('run_on', { servers: ['web1', 'web4'], cmd: 'true', batches: ['50%', 1] });
     expect(away).toMatchObject({ status: 'done', unreachable: ['web4'] });
+    const canary = await call('run_on', { servers: ['web4', 'web1'], cmd: 'true', batches: ['50%', 1] });
+    expect(canary).toMatchObject({ status: 'stopped', unreachable: ['web4'], not_started: ['web1'] });
   });
 
   test('continues after its answer, and read_run follows it to the end', async () => {
@@ -205,6 +207,9 @@ describe('agent3 exec', () => {
     expect(stdout).toBe(`${Array.from({ length: 30_000 }, (_, at) => at + 1).join('\n')}\nend\n`);
     expect(stderr).toBe('wrong\n');
     expect((await exec('--server', 'web9', 'true')).stderr).toContain('server must be one of hub, web1');
+    const env = { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token };
+    const listed = await agent3(['session', 'list', '--server', 'web2', '--limit', '1'], env);
+    expect(listed.stdout).toMatch(/^[\w-]{36}@[a-z2-7]{8}\tdone\t3\t.*\tseq 30000; /);
   });
 
   test('on several prints equal answers once', async () => {
@@ -393,6 +398,16 @@ describe('agent3 cp', () => {
     expect(readFileSync(there)).toHaveLength(0);
     expect((await cp(`:${there}`, back)).code).toBe(0);
     expect(readFileSync(back)).toHaveLength(0);
+  });
+
+  test('is for one server, and says how a server of the fleet is named', async () => {
+    expect(await cp('--server', 'web2', '/etc/hostname', `:${directory.join('two')}`)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('one server'),
+    });
+    expect(await agent3(['cp', 'web1:/etc/hostname', directory.join('named')], { AGENT3_API_TOKEN: '' })).toMatchObject(
+      { code: 2, stderr: expect.stringContaining('cp --server web1') },
+    );
   });
 
   test('copies a directory there and back, and links as links', async () => {
