@@ -146,7 +146,8 @@ async function start(client: AgentClient, order: Order, interrupts: Interrupts):
   });
   interrupts.listen((_, count) => {
     // The first signal stops the command as soon as its session is known.
-    if (count > 1) leave(interrupts, 'the command may have started. To check: agent3 session list');
+    const where = order.server === undefined ? '' : ` --server ${order.server}`;
+    if (count > 1) leave(interrupts, `the command may have started. To check: agent3 session list${where}`);
   });
   return startCommand(client, order, backoff);
 }

@@ -376,6 +376,31 @@ describe('kill_session with the id of a run', () => {
   });
 });
 
+test('agent3 exec that is left before its server has answered says where to look for the command', async () => {
+  let asked = 0;
+  using silent = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    idleTimeout: 0,
+    fetch: () => {
+      asked++;
+      return new Promise<Response>(() => {});
+    },
+  });
+  const child = Bun.spawn([BINARY, 'exec', '-n', '--server', 'web1', 'true'], {
+    env: { AGENT3_URL: silent.url.origin, AGENT3_API_TOKEN: hub.token },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const stderr = child.stderr.text();
+  await eventually('it has asked', () => asked > 0);
+  // Two that are pending at once count as one.
+  while (child.exitCode === null) {
+    child.kill('SIGINT');
+    await Bun.sleep(50);
+  }
+  expect(await stderr).toContain('may have started. To check: agent3 session list --server web1\n');
+});
+
 describe('agent3 cp', () => {
   const cp = (...words: string[]) =>
     agent3(['cp', '-q', '--server', 'web1', ...words], { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token });
