@@ -50,7 +50,8 @@ export class MemberStreams {
     stream.isBusy = true;
     clearTimeout(stream.abandoned);
     try {
-      return await collect(stream);
+      // They share the connection with all calls: of many streams each sends less at once.
+      return await collect(stream, STREAM_BYTES / this.#open.size);
     } catch (error) {
       stream.gone.fire();
       throw error;
@@ -100,12 +101,12 @@ export class MemberStreams {
 /** Each token of the hub has streams of its own. */
 const idOf = (principal: string, stream: string | undefined): string => `${principal} ${stream}`;
 
-/** Returns the next event, and those that come with it. */
-async function collect(stream: OpenStream): Promise<Piece> {
+/** Returns the next event, and those that come with it until there are this many bytes. */
+async function collect(stream: OpenStream, enoughBytes: number): Promise<Piece> {
   const events: StreamEvent[] = [];
   const pieces: Uint8Array[] = [];
   let size = 0;
-  while (size < STREAM_BYTES && events.length < MOST_EVENTS) {
+  while (size < enoughBytes && events.length < MOST_EVENTS) {
     stream.next ??= nextOf(stream);
     const next = events.length === 0 ? await stream.next : await Promise.race([stream.next, delay(FURTHER_MS)]);
     if (next === undefined) break;
