@@ -28,14 +28,15 @@ function oneServer(name: string, earlier?: string): string {
 }
 
 const EXAMPLES = `
-One path is on an agent. It begins with a colon, or with the host name of an agent and a colon.
+One path is on an agent. It begins with a colon, or with a name and a colon: the host name of an agent, which has a dot,
+or the name of a server of the fleet, which has none. For a server with a dot in its name, use --server.
 
 Examples:
   agent3 cp site.tgz :/srv/site.tgz
   agent3 cp :/var/log/syslog .
   agent3 cp -r site agent.example.org:/srv            to /srv/site, by https
   agent3 cp -r :/etc/nginx backup
-  agent3 cp --server web1 site.tgz :/srv/site.tgz     to a server of the fleet, through its hub
+  agent3 cp site.tgz web1:/srv/site.tgz               to a server of the fleet, through its hub
 
 cp resumes after a broken connection, for up to a minute. At the end it compares the SHA-256 of both files.
 The target keeps its content until the copy is complete, and it keeps its permissions.
@@ -50,7 +51,7 @@ interface CpOptions extends RemoteOptions {
 
 /** The path on the agent, after the colon. */
 interface RemotePath {
-  /** Host name of the agent; empty for that of the options and the environment. */
+  /** Host name of the agent, or name of a server of its fleet; empty for what the options and the environment name. */
   readonly host: string;
   readonly path: string;
 }
@@ -68,15 +69,13 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
     fail(EXIT_USAGE, 'one path must be on an agent and the other on this machine: agent3 cp FILE :/path/on/the/agent');
   if (!remote.path.startsWith('/'))
     fail(EXIT_USAGE, `a path on an agent must be absolute: ${remote.host}:/${remote.path}`);
-  const named = remote.host === '' ? options : { ...options, url: options.url ?? `https://${remote.host}` };
-  const hints = serverHints(remote.host, options);
-  const client = remoteClient(named, EXIT_USAGE, ...hints);
+  const { host, server } = whereOf(remote, options);
+  const client = remoteClient(host === undefined ? options : { ...options, url: `https://${host}` }, EXIT_USAGE);
   const interrupts = new Interrupts();
   interrupts.listen(() => process.exit(interrupts.exitCode));
   using bar = new ProgressBar(options.quiet === true);
   const backoff = (): Backoff =>
     new Backoff(interrupts.signal, (fault, seconds) => bar.say(`${fault.message} Trying again in ${seconds} s.`));
-  const { server } = options;
   const deps = { client, backoff, progress: bar.show, say: (text: string) => bar.say(text), server };
   try {
     const left =
@@ -87,17 +86,21 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
     if (left.length > 0) fail(EXIT_FAILURE, notCopied(left));
   } catch (error) {
     bar.end();
-    if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message, ...hints);
+    if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message);
     throw error;
   }
 }
 
-/** What to try where the host has a short name, as a server of a fleet has. */
-function serverHints(host: string, { server, url }: CpOptions): string[] {
-  if (!/^[a-z0-9-]+$/.test(host) || host === 'localhost' || server !== undefined || url !== undefined) return [];
-  return [
-    `${host} was taken as the host name of an agent. For a server of a fleet: agent3 cp --server ${host} … :/PATH`,
-  ];
+/** The agent that a path names, and the server of its fleet. Exits where the options name another one. */
+function whereOf(
+  { host: name }: RemotePath,
+  { server, url }: CpOptions,
+): { host?: string; server?: string | undefined } {
+  if (name === '') return { server };
+  const isHost = name.includes('.') || name === 'localhost';
+  if (isHost && url !== undefined) fail(EXIT_USAGE, `give --url or ${name}:, not both`);
+  if (!isHost && server !== undefined) fail(EXIT_USAGE, `give --server or ${name}:, not both`);
+  return isHost ? { host: name, server } : { server: name };
 }
 
 const MOST_NAMED = 10;

@@ -29,11 +29,8 @@ export const REMOTE_HELP = `
 --url or AGENT3_URL names the agent. AGENT3_API_TOKEN or --token-file has its token, which is never on the command line,
 because every user of this machine can read that. Without these, root calls the agent of this server.`;
 
-/**
- * Returns the agent of the options or the environment, else, for root, that of this server. Exits with `code` without one,
- * and with `hints` without a token.
- */
-export function remoteClient(options: RemoteOptions, code: ExitCode, ...hints: readonly string[]): AgentClient {
+/** Returns the agent of the options or the environment, else, for root, that of this server. Exits with `code` without one. */
+export function remoteClient(options: RemoteOptions, code: ExitCode): AgentClient {
   const environment = processEnvironment();
   const named = options.url ?? (environment['AGENT3_URL'] || undefined);
   const given = options.tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(options.tokenFile, code);
@@ -43,7 +40,7 @@ export function remoteClient(options: RemoteOptions, code: ExitCode, ...hints: r
     fail(code, `the URL of an agent has the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`);
   }
   const token = given || here?.token;
-  if (!token) fail(code, `there is no token: set AGENT3_API_TOKEN, or give --token-file${onServer(named)}`, ...hints);
+  if (!token) fail(code, `there is no token: set AGENT3_API_TOKEN, or give --token-file${onServer(named)}`);
   if (!/^[\x21-\x7e]+$/.test(token)) fail(code, 'the token must be printable ASCII without spaces');
   return new AgentClient(url, token, { isSelf: here !== undefined });
 }

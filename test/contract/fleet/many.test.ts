@@ -430,9 +430,23 @@ describe('agent3 cp', () => {
       code: 2,
       stderr: expect.stringContaining('one server'),
     });
-    expect(await agent3(['cp', 'web1:/etc/hostname', directory.join('named')], { AGENT3_API_TOKEN: '' })).toMatchObject(
-      { code: 2, stderr: expect.stringContaining('cp --server web1') },
-    );
+    const env = { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token };
+    const [here, there] = [directory.join('named'), directory.join('named-there')];
+    expect(await agent3(['cp', '-q', 'web1:/etc/hostname', here], env)).toMatchObject({ code: 0, stderr: '' });
+    expect(await agent3(['cp', '-q', here, `web1:${there}`], env)).toMatchObject({ code: 0, stderr: '' });
+    expect(readFileSync(there)).toEqual(readFileSync('/etc/hostname'));
+    expect(await agent3(['cp', '-q', 'web9:/etc/hostname', here], env)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('server must be one of'),
+    });
+    expect(await cp('web2:/etc/hostname', here)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('not both'),
+    });
+    expect(await agent3(['cp', '--url', hub.url, 'a.example.org:/etc/hostname', here], env)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('not both'),
+    });
   });
 
   test('copies a directory there and back, and links as links', async () => {
