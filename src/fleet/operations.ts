@@ -121,15 +121,22 @@ function byServer(
 }
 
 /** Names of contexts bear the tag as well where they name no `server`: close_session. */
-function bySession(door: FleetDoor, _operation: string, args: Readonly<Record<string, unknown>>): Route {
+function bySession(
+  door: FleetDoor,
+  operation: string,
+  { server: said, ...args }: Readonly<Record<string, unknown>>,
+): Route {
   const named = ['session', 'context'].flatMap((field) => {
     const value = args[field];
     return typeof value === 'string' ? [{ field, ...parseFleetId(value) }] : [];
   });
   const [tag, ...more] = new Set(named.map((one) => one.tag));
   if (more.length > 0) throw new InvalidArguments('session and context belong to different servers. Nothing was done.');
-  if (tag === undefined) return { server: 'here', args, isNamed: false };
-  const server = serverWithTag(door, tag);
+  const server = tag === undefined ? ('here' as const) : serverWithTag(door, tag);
+  const name = server === 'here' ? door.hubName : server.name;
+  if (named.length > 0 && said !== undefined && said !== null && said !== name)
+    throw new InvalidArguments(`That is on ${name}, not on ${preview(said)}, so ${operation} was not done.`);
+  if (server === 'here') return { server, args, isNamed: false };
   const ids = Object.fromEntries(named.map(({ field, id }) => [field, id]));
   return { server, args: { ...args, ...ids }, isNamed: true };
 }

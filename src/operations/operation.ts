@@ -117,6 +117,9 @@ export async function offered(operations: readonly Operation[]): Promise<Operati
   return operations.filter((_, index) => isOffered[index]);
 }
 
+/** What is unknown is ignored, but not these: what is meant for another server must not be done on this one. */
+const ELSEWHERE: readonly string[] = ['server', 'servers'];
+
 /**
  * Returns the function that checks an operation's arguments and fills in their defaults; `ignored` names the unknown
  * ones. It throws `InvalidArguments` that names each field and the reason.
@@ -130,6 +133,11 @@ function argumentParser<Args extends TObject>(definition: OperationDefinition<Ar
     definition.precheck?.(object, isLean);
     const given = definition.normalize?.(object) ?? object;
     const unknown = Object.keys(given).filter((one) => !known.includes(one));
+    const elsewhere = unknown.find((one) => ELSEWHERE.includes(one));
+    if (elsewhere !== undefined)
+      throw new InvalidArguments(
+        `${name} has no argument ${JSON.stringify(elsewhere)} here, so nothing was done. Leave it out if you mean this server; only the hub of a fleet reaches others.`,
+      );
     if (destructive && unknown.length > 0)
       throw new InvalidArguments(`${unknownNames(unknown)} ${name} takes ${known.join(', ')}. Nothing was done.`);
     const value = withDefaults(args, given);

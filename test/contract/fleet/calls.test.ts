@@ -123,6 +123,21 @@ describe('a call', () => {
     expect(lean.text).toBe(JSON.stringify({ server: 'hub', stdout: `${hub.pid}\n`, exit_code: 0 }));
   });
 
+  test('is not done on another server than it names, where an id says otherwise or nobody knows the argument', async () => {
+    const { session } = await call('shell', { server: 'web1', cmd: 'echo mine', background: true });
+    expect(await call('read_session', { session, server: 'web1', wait: 20 })).toMatchObject({
+      http: 200,
+      stdout: 'mine\n',
+    });
+    const wrong = await call('read_session', { session, server: 'web2' });
+    expect(wrong).toMatchObject({ http: 400, message: expect.stringContaining('That is on web1, not on "web2"') });
+    const file = directory.join('elsewhere');
+    const body = JSON.stringify({ op: 'shell', args: { servers: ['web1'], cmd: `touch ${file}` } });
+    const { status, text } = await hub.request('/', { method: 'POST', headers: { 'x-auth-token': hub.token }, body });
+    expect([status, text]).toEqual([400, expect.stringContaining('nothing was done')]);
+    expect(existsSync(file)).toBe(false);
+  });
+
   test('that is too long for NATS, or nested without end, is refused, and nothing is run', async () => {
     const file = directory.join('too-long');
     const raw = async (junk: string) => {

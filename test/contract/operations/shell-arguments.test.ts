@@ -1,9 +1,11 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { account } from '../../helpers/account.ts';
 import { startAgent } from '../../helpers/agent.ts';
+import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { McpClient } from '../../helpers/mcp.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
 
 const agent = await startAgent();
@@ -16,6 +18,23 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 async function expectInvalid(field: string, args: Readonly<Record<string, unknown>>): Promise<void> {
   expectRefusal(await agent.call('shell', { cmd: 'true', ...args }), 400, 'Invalid args', new RegExp(field));
 }
+
+describe('what names another server', () => {
+  test.each(['server', 'servers'])('%s, is refused in every door, and nothing is done here', async (name) => {
+    using directory = new TemporaryDirectory();
+    const file = directory.join('here');
+    const args = { cmd: `touch ${file}`, [name]: 'web1' };
+    await expectInvalid('only the hub of a fleet', args);
+    await using mcp = await McpClient.overHttp(agent);
+    expect(JSON.stringify(await mcp.call('shell', args))).toContain('nothing was done');
+    const { code, stderr } = await agent3(['exec', '--server', 'web1', `touch ${file}`], {
+      AGENT3_URL: agent.url,
+      AGENT3_API_TOKEN: agent.token,
+    });
+    expect([code, stderr]).toEqual([255, expect.stringContaining('only the hub of a fleet')]);
+    expect(existsSync(file)).toBe(false);
+  });
+});
 
 describe('cmd', () => {
   test.concurrent('is run by bash', async () => {
