@@ -76,7 +76,8 @@ export class OwnerPage implements AsyncDisposable {
         const element = await this.page.$(selector);
         const isReady = await element?.evaluate(centre).catch(() => false);
         if (element === null || isReady !== true) continue;
-        if (await element.click().then(() => true, isDetached)) return true;
+        // Where the page moved meanwhile, the tap went elsewhere.
+        if (await element.click().then(() => element.evaluate(wasTapped).catch(() => true), isDetached)) return true;
       }
       return false;
     });
@@ -139,11 +140,28 @@ export class OwnerPage implements AsyncDisposable {
   }
 }
 
+/** An element in the browser, as the two functions below see it. */
+interface Tapped {
+  readonly disabled?: boolean;
+  tapped?: boolean;
+  scrollIntoView(to: object): void;
+  addEventListener(event: string, listener: () => void): void;
+}
+
 /** Brings an element to the middle of the window; whether it can be pressed. Runs in the browser. */
 function centre(one: object): boolean {
-  const element = one as { readonly disabled?: boolean; scrollIntoView(to: object): void };
+  const element = one as Tapped;
   element.scrollIntoView({ block: 'center' });
+  element.tapped = false;
+  element.addEventListener('click', () => {
+    element.tapped = true;
+  });
   return element.disabled !== true;
+}
+
+/** Whether an element was clicked since it was brought to the middle. Runs in the browser. */
+function wasTapped(one: object): boolean {
+  return (one as Tapped).tapped !== false;
 }
 
 /** False for an element that was taken away before it was tapped; throws every other error. */

@@ -14,8 +14,9 @@ function linkOf(path: string): string {
   }
 }
 
-/** An agent that may open so few files, started by a shell that has the same limits. */
-const startLimited = (limits: string) => startAgent({}, ['bash', '-c', `${limits}; "$@" & wait`, 'bash']);
+/** An agent that may open so few files, started by a shell that has the same limits and takes it along. */
+const startLimited = (limits: string) =>
+  startAgent({}, ['bash', '-c', `${limits}; setpriv --pdeathsig KILL "$@" & wait`, 'bash']);
 
 describe('where the agent has as many files open as it may', () => {
   test.each([{}, { pty: true }, { interactive: true }, { key: true }, { stdin: 'x' }])(
