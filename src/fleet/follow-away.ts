@@ -120,10 +120,11 @@ class StreamAway {
   }
 
   #lost(): ServerUnreachable {
-    const { name } = this.server;
-    return new ServerUnreachable(
-      `The connection to ${name} is lost. What runs there continues: follow it again, from the last event on.`,
-    );
+    const { name, key } = this.server;
+    const advice = this.door.servers().some((one) => one.key === key)
+      ? `The connection to ${name} is lost. What runs there continues: follow it again, from the last event on.`
+      : `${name} was removed from the fleet, so its sessions are out of reach. What runs there continues.`;
+    return new ServerUnreachable(advice);
   }
 
   /** All at once, and nothing else of the answer is kept: a slow client holds no more than this. */

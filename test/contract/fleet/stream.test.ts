@@ -283,7 +283,10 @@ describe('a server', () => {
     await events.next();
     nats.remove('web2');
     nats.reload();
-    expect((await within('the end', events.next(), 20_000)).value).toMatchObject({ event: 'refused' });
+    expect((await within('the end', events.next(), 20_000)).value).toMatchObject({
+      event: 'refused',
+      data: { message: expect.stringContaining('removed from the fleet') },
+    });
     expect((await open(session)).status).toBe(404);
   });
 
