@@ -120,7 +120,8 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
       async () => (await call('shell', { ...asked, background: true })).status === 'waiting',
     );
     await phone.shows('web2 Request 1');
-    await phone.tap('details.allow summary');
+    // A card that was decided on may be there for a moment more.
+    await phone.tap('article:has([aria-label="web2: Approve request 1"]) details.allow summary');
     await phone.press('web2: Allow for 15 minutes: request 1 and its rule');
     await phone.shows('web2: Request 1 is approved.');
     expect(await call('shell', asked)).toMatchObject({ server: 'web2', status: 'done', stdout: 'ran\n' });
