@@ -5,7 +5,8 @@ import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
-const agent = await startAgent({ AGENT3_REPLY_SECONDS: '1' });
+/** A command runs on after so long, and kill_session has no less to see an end: on a busy machine, one takes over a second. */
+const agent = await startAgent({ AGENT3_REPLY_SECONDS: '3' });
 afterAll(() => agent[Symbol.asyncDispose]());
 
 /** Starts a command that outlives the reply window, and returns its session. */
