@@ -9,7 +9,7 @@ import { chooseServers, planBatches } from './choose.ts';
 import type { FleetServer } from './door.ts';
 import type { FleetDeps } from './fleet-deps.ts';
 import { type Group, groupRefusals, groupResults } from './groups.ts';
-import { type Progress, Run } from './run.ts';
+import { type Plan, type Progress, Run } from './run.ts';
 import { askOnceOf, callsOf } from './run-calls.ts';
 import type { Runs } from './runs.ts';
 import { stopRun } from './stop-run.ts';
@@ -146,7 +146,7 @@ function runOnOperation(fleet: FleetDeps): Operation {
       const calls = callsOf(fleet, context);
       const wanted = new Run(context.principal, plan, calls, askOnceOf(fleet));
       const run = runs.begin(wanted);
-      const repeat = run === wanted ? undefined : 'This key was used before: this is the run of the first call.';
+      const repeat = run === wanted ? undefined : repeatHint(run.plan, plan);
       const unsubscribe = context.cancelled?.subscribe(() => void stopRun(run, 'TERM', calls));
       context.watch?.(() => 0);
       // Who waits for a person is told so at once.
@@ -203,6 +203,16 @@ function serversOf(
   throw new InvalidArguments(
     `These are ${chosen.length} servers, and a run may have at most ${MOST_SERVERS}. Nothing was run.`,
   );
+}
+
+function repeatHint(first: Plan, plan: Plan): string {
+  const isSame = Bun.deepEquals(first.args, plan.args) && Bun.deepEquals(namesIn(first), namesIn(plan));
+  const other = isSame ? '' : ' That call was another one: use a new key for a new call.';
+  return `This key was used before, so nothing was run again; this is the run of the first call.${other}`;
+}
+
+function namesIn({ servers }: Plan): string[] {
+  return servers.map(({ name }) => name);
 }
 
 function failuresOf(run: Run): string[] {

@@ -316,7 +316,7 @@ describe('kill_session with the id of a run', () => {
     expect(repeat).toMatchObject({
       run,
       status: 'running',
-      message: expect.stringContaining('This key was used before'),
+      message: expect.stringMatching(/^This key was used before.* use a new key for a new call\./),
     });
     expect(await call('kill_session', { session: run })).toMatchObject({
       stopped: ['web[2-3]'],
