@@ -31,10 +31,13 @@ function useKeyboard({ session, typist }: RunningCommand) {
     const onFault = (why: string, hasEnded: boolean): void => (hasEnded ? leave(why) : setFault(why));
     opening.current = Keyboard.open(wish, () => desk.now(), { onFault });
     const opened = await opening.current;
-    opening.current = undefined;
     setBusy(false);
     if (typeof opened === 'string') setFault(opened);
-    else setKeyboard(opened);
+    else {
+      current.current = opened;
+      setKeyboard(opened);
+    }
+    opening.current = undefined;
     return typeof opened !== 'string';
   };
   const handBack = async (): Promise<void> => {
