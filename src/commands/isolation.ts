@@ -97,7 +97,7 @@ function workspaceFaultOf({ writable, account }: SandboxSpec): string | undefine
   return writable.map((path) => workspaceFault(path, account)).find((fault) => fault !== undefined);
 }
 
-/** How long a fault is believed: when its owner has corrected it, the next command notices. */
+/** How long a fault that lasts is believed: when its owner has corrected it, the next command notices. */
 const PROBE_AGAIN_MS = 2000;
 const MAX_PROBES = 100;
 
@@ -121,7 +121,7 @@ export function probe(spec: SandboxSpec, clock: Clock): Promise<string | undefin
 
   async function tried(): Promise<string | undefined> {
     const fault = await sandboxFault(spec);
-    if (fault !== undefined) made.untilMs = clock.elapsed() + PROBE_AGAIN_MS;
+    if (fault !== undefined) made.untilMs = clock.elapsed() + (fault.isPassing === true ? 0 : PROBE_AGAIN_MS);
     return fault && faultText(fault);
   }
 }

@@ -23,11 +23,15 @@ export function bubblewrapFingerprint(): string {
   return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }
 
+/** While what is hidden changes, a sandbox is tried so often, with a pause in which a change becomes certain. */
+const ATTEMPTS = 8;
+const PAUSE_MS = 60;
+
 /**
  * Returns why no command can run in a sandbox here, after a try; undefined if it can. Takes up to 5 s on a busy
  * machine.
  */
-export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<MachineFault | undefined> {
+export async function sandboxFault(spec: SandboxSpec, attempts = ATTEMPTS): Promise<MachineFault | undefined> {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
   if (ownsDevices(spec) && deviceView() === undefined)
     return { what: 'the devices of the machine cannot be shielded from root' };
@@ -37,15 +41,20 @@ export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<Mac
     const { exitCode, said } = await runIn(spec, ['true']);
     if (exitCode === 0) return undefined;
     // The hidden paths changed meanwhile: the failure is no evidence about the next sandbox.
-    if (attempts > 1 && hiddenNow(spec) !== hidden) return await sandboxFault(spec, attempts - 1);
+    const isPassing = hiddenNow(spec) !== hidden;
+    if (isPassing && attempts > 1) {
+      await Bun.sleep(PAUSE_MS);
+      return await sandboxFault(spec, attempts - 1);
+    }
     // Running into its time limit only shows that this machine is slow.
     if (performance.now() - startedMs >= PROBE_MS)
       return {
         what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
+        isPassing: true,
       };
     const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
-    if (own === undefined) return { what: describeFailure(said) };
-    return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
+    if (own === undefined) return { what: describeFailure(said), isPassing };
+    return { ...describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0)), isPassing };
   } catch (error) {
     if (error instanceof SandboxFault) return { what: error.message };
     // A program that the kernel cannot execute.

@@ -5,6 +5,8 @@ export interface MachineFault {
   readonly what: string;
   /** A command, or what to change; undefined if `what` is enough. */
   readonly cure?: string;
+  /** It says nothing about the next try: what is hidden changed meanwhile, or the machine was busy. */
+  readonly isPassing?: boolean;
 }
 
 /** A fault and its cure as one text. */

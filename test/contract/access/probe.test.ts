@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
@@ -75,5 +75,37 @@ test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
     writeFileSync(armed, '');
     expect(await call('echo again')).toMatchObject({ status: 200, body: { stdout: 'again\n' } });
     expect([existsSync(armed), existsSync(secret)]).toEqual([false, false]);
+  },
+);
+
+test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
+  'a sandbox that failed while what it hides was changing is tried by the very next call',
+  async () => {
+    using directory = new TemporaryDirectory('/srv');
+    const [profiles, real, failing, armed, secret] = ['profiles.d', 'bwrap', 'failing', 'armed', 'secret'].map((name) =>
+      directory.join(name),
+    );
+    if (!profiles || !real || !failing || !armed || !secret) throw new Error('five names');
+    chmodSync(directory.path, 0o777);
+    mkdirSync(profiles);
+    writeFileSync(`${profiles}/reader.toml`, `extends = "readonly"\nhide = ["${secret}"]\n`);
+    copyFileSync(BUBBLEWRAP, real);
+    const fail = `{ rmdir ${secret} 2> /dev/null || mkdir ${secret}; echo 'bwrap: no' >&2; exit 1; }`;
+    writeFileSync(failing, `#!/bin/sh\n[ -e ${armed} ] && ${fail}\nexec ${real} "$@"\n`);
+    for (const program of [real, failing]) chmodSync(program, 0o755);
+    const settings = { AGENT3_TOKENS_FILE: directory.join('tokens.json'), AGENT3_PROFILES_DIR: profiles };
+    const made = await agent3(['token', 'create', 'reader', '--profile', 'reader'], settings);
+    const unluckily = `mount --bind ${failing} ${BUBBLEWRAP} && exec "$@"`;
+    writeFileSync(armed, '');
+    await using agent = await startAgent(settings, ['unshare', '-m', 'sh', '-c', unluckily, 'sh']);
+    const call = () =>
+      agent.request('/', {
+        method: 'POST',
+        headers: { 'x-auth-token': made.stdout.trim() },
+        body: JSON.stringify({ op: 'shell', args: { cmd: 'echo inside' } }),
+      });
+    expect(await call()).toMatchObject({ status: 503, body: { error: 'Not available' } });
+    unlinkSync(armed);
+    expect(await call()).toMatchObject({ status: 200, body: { stdout: 'inside\n' } });
   },
 );
