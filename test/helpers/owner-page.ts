@@ -52,11 +52,11 @@ export class OwnerPage implements AsyncDisposable {
 
   /** Waits until a text is on the page. */
   async shows(text: string): Promise<void> {
-    await eventually(`the page shows ${text}`, async () => (await this.text()).includes(text));
+    await this.#eventually(`the page shows ${text}`, async () => (await this.text()).includes(text));
   }
 
   async showsNot(text: string): Promise<void> {
-    await eventually(`the page shows no ${text}`, async () => !(await this.text()).includes(text));
+    await this.#eventually(`the page shows no ${text}`, async () => !(await this.text()).includes(text));
   }
 
   /** Presses what has this name for a screen reader, when it can be pressed. */
@@ -71,7 +71,7 @@ export class OwnerPage implements AsyncDisposable {
 
   /** Taps where neither the bar at the top nor that at the bottom covers it. What is redrawn is found again. */
   async #tapOne(what: string, ...selectors: readonly string[]): Promise<void> {
-    await eventually(what, async () => {
+    await this.#eventually(what, async () => {
       for (const selector of selectors) {
         const element = await this.page.$(selector);
         const isReady = await element?.evaluate(centre).catch(() => false);
@@ -81,6 +81,15 @@ export class OwnerPage implements AsyncDisposable {
       }
       return false;
     });
+  }
+
+  /** As `eventually`; where that fails, the error says what the page shows. */
+  async #eventually<T>(what: string, look: () => Promise<T | false | undefined>): Promise<T> {
+    try {
+      return await eventually(what, look);
+    } catch (error) {
+      throw new Error(`${what}: ${error instanceof Error ? error.message : error}\n${await this.text()}`);
+    }
   }
 
   /** Stops the first command that runs, with two taps. */
@@ -97,9 +106,16 @@ export class OwnerPage implements AsyncDisposable {
 
   /** Types into the field of this name, in place of what it has. */
   async type(name: string, text: string): Promise<void> {
-    const field = await this.page.waitForSelector(`aria/${name}[role="textbox"]`);
-    await field?.click({ count: 3 });
-    await field?.type(text);
+    const field = await this.finds(name, 'textbox');
+    await field.click({ count: 3 });
+    await field.type(text);
+  }
+
+  /** Waits for what has this name for a screen reader. */
+  async finds(name: string, role = 'button') {
+    // Puppeteer's own wait looks at each change of the page, and Chromium learns these names after it.
+    const find = async () => (await this.page.$(`aria/${name}[role="${role}"]`)) ?? undefined;
+    return await this.#eventually(`there is the ${role} ${name}`, find);
   }
 
   /** Opens a view. */

@@ -191,7 +191,7 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await owner.page.waitForFunction(`${output}.includes('<b>bold</b>') && !${output}.includes('two')`);
     await owner.press('Play');
     await owner.page.waitForFunction(`${output}.includes('two')`);
-    await owner.page.waitForSelector('aria/Play[role="button"]');
+    await owner.finds('Play');
     await owner.page.evaluate(AXE);
     expect(await faultsHere()).toEqual([]);
     await owner.shot('session');
