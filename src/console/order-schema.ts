@@ -1,10 +1,11 @@
 import { type TProperties, Type } from '@sinclair/typebox';
-import { MAX_WHY_CHARS } from './order.ts';
+import { MAX_WHY_CHARS, MOST_AT_ONCE } from './order.ts';
 
 const UUID = Type.String({ pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
 const DIGEST = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const MOMENT = Type.Integer({ minimum: 0 });
 const BASE64URL = Type.String({ pattern: '^[\\w-]+$' });
+const CHALLENGE = Type.String({ pattern: '^[\\w-]{43}$' });
 const WHY = Type.String({ maxLength: MAX_WHY_CHARS });
 
 const TOKEN = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' });
@@ -147,6 +148,7 @@ export const assertionSchema = Type.Object({
     userHandle: Type.Optional(Type.String()),
   }),
   clientExtensionResults: Type.Object({}),
+  among: Type.Optional(Type.Array(CHALLENGE, { minItems: 2, maxItems: MOST_AT_ONCE })),
 });
 
 export const orderFileSchema = strict({

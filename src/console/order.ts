@@ -172,12 +172,18 @@ export type SignedOrder =
   | UndoOrder
   | KeysOrder;
 
+/** What a passkey has signed: one order, or several approvals at once. */
+export interface Assertion extends AuthenticationResponseJSON {
+  /** Of several: the `challengeOf` each. */
+  readonly among?: readonly string[];
+}
+
 /** What a file of an order has. */
 export interface OrderFile {
   readonly order: Order;
   /** Who is signed in, as the console says. */
   readonly by: string;
-  readonly assertion?: AuthenticationResponseJSON;
+  readonly assertion?: Assertion;
 }
 
 /** What became of an order. */
@@ -224,6 +230,14 @@ export function newOrder(now = Date.now()): OrderBase {
 /** The challenge that a passkey signs for an order: the SHA-256 of all of it, base64url. */
 export async function challengeOf(order: Order): Promise<string> {
   return base64url(await sha256(canonical(order)));
+}
+
+/** Most approvals with one signature: the file of each has the challenges of all. */
+export const MOST_AT_ONCE = 30;
+
+/** The challenge of several approvals that are signed at once, from the `challengeOf` each. It equals no other one. */
+export async function challengeOfAll(challenges: readonly string[]): Promise<string> {
+  return base64url(await sha256(`agent3 orders ${challenges.join(' ')}`));
 }
 
 /** What the next link of the chain names as `previous`: the SHA-256 of a list, in hex. */

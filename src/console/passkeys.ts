@@ -5,7 +5,15 @@ import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readPlain, replaceReadable } from '../lib/files.ts';
 import { ConsoleFault } from './fault.ts';
-import { challengeOf, fingerprintOf, fromBase64url, type Order, type SignedOrder } from './order.ts';
+import {
+  type Assertion,
+  challengeOf,
+  challengeOfAll,
+  fingerprintOf,
+  fromBase64url,
+  type Order,
+  type SignedOrder,
+} from './order.ts';
 import { assertionSchema, passkeySchema, signedOrderSchema } from './order-schema.ts';
 
 /** What root has pinned. Times are milliseconds since the epoch. */
@@ -69,16 +77,28 @@ interface Expected {
  */
 export async function verifyOrder(
   order: Order,
-  assertion: AuthenticationResponseJSON,
+  assertion: Assertion,
   { origin, rp_id, passkeys }: PasskeysFile,
 ): Promise<Passkey> {
-  return verifySignIn(assertion, await challengeOf(order), { origin, rp_id, passkeys });
+  return verifySignIn(assertion, await challengeFor(order, assertion), { origin, rp_id, passkeys });
+}
+
+/**
+ * The challenge that the signature of an order has answered: its own, or that of the approvals that it is among. Throws
+ * `ConsoleFault`.
+ */
+export async function challengeFor(order: Order, { among }: Assertion): Promise<string> {
+  const own = await challengeOf(order);
+  if (among === undefined) return own;
+  if (order.kind !== 'approve') throw new ConsoleFault('only approvals can be signed together');
+  if (!among.includes(own)) throw new ConsoleFault('it is not among what was signed');
+  return challengeOfAll(among);
 }
 
 /** An order with its proof, as the record keeps it: a reader of the record needs no other file. */
 export interface Signature {
   readonly order: SignedOrder;
-  readonly assertion: AuthenticationResponseJSON;
+  readonly assertion: Assertion;
   readonly passkey: Omit<Passkey, 'made_at'>;
   readonly origin: string;
   readonly rp_id: string;
@@ -107,14 +127,15 @@ export function isStillPinned(path: string, own: number | undefined, { passkey, 
 /** The signature of an order that counts; `link` says what to do where there is no file. Throws `ConsoleFault`. */
 export async function signatureOf(
   order: SignedOrder,
-  assertion: AuthenticationResponseJSON | undefined,
+  assertion: Assertion | undefined,
   file: PasskeysFile | undefined,
   link = 'no passkey is linked to this server: sudo agent3 console link',
 ): Promise<Signature> {
   if (file === undefined) throw new ConsoleFault(link);
   if (assertion === undefined) throw new ConsoleFault('it needs the signature of a passkey');
   const { id, public_key, name, fingerprint } = await verifyOrder(order, assertion, file);
-  const { clientDataJSON, authenticatorData, signature } = assertion.response;
+  const { among, response } = assertion;
+  const { clientDataJSON, authenticatorData, signature } = response;
   return {
     order,
     assertion: {
@@ -123,6 +144,7 @@ export async function signatureOf(
       type: 'public-key',
       response: { clientDataJSON, authenticatorData, signature },
       clientExtensionResults: {},
+      ...(among !== undefined && { among }),
     },
     passkey: { id, public_key, name, fingerprint },
     origin: file.origin,

@@ -8,7 +8,6 @@ import {
   AHEAD_MS,
   type AllowOrder,
   type ApprovePlanOrder,
-  challengeOf,
   fingerprintOf,
   fromBase64url,
   type KeysOrder,
@@ -17,7 +16,7 @@ import {
   TOKEN_ORDERS,
 } from './order.ts';
 import { describeSigner, principalOf } from './order-rules.ts';
-import { type Signature, signatureSchema, verifyAssertion } from './passkeys.ts';
+import { challengeFor, type Signature, signatureSchema, verifyAssertion } from './passkeys.ts';
 import { isAboutToken } from './signed-tokens.ts';
 
 /** How many orders each passkey has signed. */
@@ -130,7 +129,11 @@ async function faultOf(signature: Signature, record: AuditLine) {
   try {
     if ((await fingerprintOf(fromBase64url(passkey.public_key))) !== passkey.fingerprint)
       return 'the fingerprint of its passkey is of another one';
-    await verifyAssertion(assertion, passkey, { challenge: await challengeOf(order), origin, rp_id });
+    await verifyAssertion(assertion, passkey, {
+      challenge: await challengeFor(order, assertion),
+      origin,
+      rp_id,
+    });
     return undefined;
   } catch (error) {
     return `the signature of a passkey does not fit: ${error instanceof Error ? error.message : String(error)}`;

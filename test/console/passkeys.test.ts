@@ -1,14 +1,16 @@
 import { describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { ConsoleFault } from '../../src/console/fault.ts';
-import { challengeOf, linkChallenge, newOrder, type Order } from '../../src/console/order.ts';
+import { challengeOf, linkChallenge, newOrder, type Order, signInChallenge } from '../../src/console/order.ts';
 import {
+  challengeFor,
   type PasskeysFile,
   readPasskeys,
   signatureOf,
   verifyAssertion,
   verifyOrder,
   verifyRegistration,
+  verifySignIn,
   writePasskeys,
 } from '../../src/console/passkeys.ts';
 import { Authenticator } from '../helpers/authenticator.ts';
@@ -109,6 +111,60 @@ describe('a signed order', () => {
         );
     },
   );
+});
+
+describe('orders that are signed at once', () => {
+  const others = [1, 2].map((): Order => ({ ...approve, ...newOrder() }));
+  const thaw: Order = { ...newOrder(), kind: 'thaw', since: 1 };
+
+  test('count each with the one signature', async () => {
+    const file = await pinned(phone);
+    const assertion = await phone.signAll([approve, ...others]);
+    for (const one of [approve, ...others])
+      expect(await verifyOrder(one, assertion, file)).toMatchObject({ id: phone.id });
+  });
+
+  test('are kept each with all that the signature is checked by', async () => {
+    const signature = await signatureOf(approve, await phone.signAll([approve, ...others]), await pinned(phone));
+    const { order, assertion, passkey, origin, rp_id } = JSON.parse(JSON.stringify(signature));
+    await verifyAssertion(assertion, passkey, { challenge: await challengeFor(order, assertion), origin, rp_id });
+  });
+
+  test('do not count where one is not among them, or is changed', async () => {
+    const file = await pinned(phone);
+    const assertion = await phone.signAll(others);
+    expect(await refusal(verifyOrder(approve, assertion, file))).toBe('it is not among what was signed');
+    for (const change of [{ digest: 'b'.repeat(64) }, { at: approve.at + 1 }, { nonce: newOrder().nonce }])
+      expect(await refusal(verifyOrder({ ...others[0], ...change } as Order, assertion, file))).toContain('not among');
+  });
+
+  test('do not count where one was added, left out, or put in another place', async () => {
+    const file = await pinned(phone);
+    const [own, more] = [await challengeOf(approve), await challengeOf(thaw)];
+    const assertion = await phone.signAll([approve, ...others]);
+    const [, ...rest] = assertion.among ?? [];
+    for (const among of [[own, ...rest, more], [own], [own, own, ...rest], [...rest, own]])
+      expect(await refusal(verifyOrder(approve, { ...assertion, among }, file))).toContain('challenge');
+    const { among: _, ...alone } = assertion;
+    expect(await refusal(verifyOrder(approve, alone, file))).toContain('challenge');
+  });
+
+  test('are approvals alone', async () => {
+    const assertion = await phone.signAll([approve, thaw]);
+    expect(await refusal(verifyOrder(thaw, assertion, await pinned(phone)))).toBe(
+      'only approvals can be signed together',
+    );
+  });
+
+  test('are not signed by a sign-in, nor sign one', async () => {
+    const among = await Promise.all([approve, ...others].map(challengeOf));
+    const signIn = phone.assert(await signInChallenge(among.join(' ')));
+    expect(await refusal(verifyOrder(approve, { ...signIn, among }, await pinned(phone)))).toContain('challenge');
+    const challenge = await signInChallenge(among.join(' '));
+    expect(await refusal(verifySignIn(await phone.signAll(others), challenge, await pinned(phone)))).toContain(
+      'challenge',
+    );
+  });
 });
 
 describe('a new passkey', () => {

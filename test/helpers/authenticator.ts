@@ -1,7 +1,7 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import type { AuthenticationResponseJSON, RegistrationResponseJSON } from '@simplewebauthn/server';
 import { isoCBOR } from '@simplewebauthn/server/helpers';
-import { challengeOf, fingerprintOf, type Order } from '../../src/console/order.ts';
+import { type Assertion, challengeOf, challengeOfAll, fingerprintOf, type Order } from '../../src/console/order.ts';
 import type { Passkey } from '../../src/console/passkeys.ts';
 
 /** Flags of authenticator data (WebAuthn, 6.1). */
@@ -99,6 +99,12 @@ export class Authenticator {
   /** The assertion that an order is signed with. */
   async sign(order: Order, use: Use = {}): Promise<AuthenticationResponseJSON> {
     return this.assert(await challengeOf(order), use);
+  }
+
+  /** The assertion that several orders are signed with at once. */
+  async signAll(orders: readonly Order[]): Promise<Assertion> {
+    const among = await Promise.all(orders.map(challengeOf));
+    return { ...this.assert(await challengeOfAll(among)), among };
   }
 
   #clientData(

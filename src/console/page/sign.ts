@@ -1,13 +1,16 @@
 import { startAuthentication, startRegistration } from '@simplewebauthn/browser';
 import {
+  type Assertion,
   base64url,
   canonical,
   challengeOf,
+  challengeOfAll,
   fingerprintOf,
   fromBase64url,
   hex,
   isSigned,
   linkChallenge,
+  MOST_AT_ONCE,
   newOrder,
   type Order,
   type OrderResult,
@@ -92,13 +95,48 @@ export async function order(wish: Wish, known: number, id?: string): Promise<str
     const now = isSigned(wish) && isApart(known) ? (await hello()).now : known;
     const whole = { ...newOrder(now), ...wish, ...(id !== undefined && { id }) } as Order;
     if (isSigned(whole) && isApart(now)) return words.result.clocks(now);
-    const signature = isSigned(whole) ? { assertion: await assertion(await challengeOf(whole)) } : {};
-    const { state, why = '' } = await post<OrderResult>('order', { order: whole, ...signature });
-    if (state === 'done') return undefined;
-    return state === 'refused' ? words.result.refused(why) : words.result.unknown;
+    return await leave(whole, isSigned(whole) ? await assertion(await challengeOf(whole)) : undefined);
   } catch (error) {
-    return isCancelled(error) ? words.request.cancelled : describeFailure(error);
+    return describeFault(error);
   }
+}
+
+/** What approves a request that waits. */
+export type ApproveWish = Extract<Wish, { readonly kind: 'approve' }>;
+
+/**
+ * Approves several requests with one signature for up to `MOST_AT_ONCE`. Returns for each, in order, what `order` returns.
+ */
+export async function approveAll(wishes: readonly ApproveWish[], known: number): Promise<(string | undefined)[]> {
+  if (wishes.length > MOST_AT_ONCE)
+    return [
+      ...(await approveAll(wishes.slice(0, MOST_AT_ONCE), known)),
+      ...(await approveAll(wishes.slice(MOST_AT_ONCE), known)),
+    ];
+  const [only] = wishes;
+  if (only !== undefined && wishes.length === 1) return [await order(only, known)];
+  try {
+    const now = isApart(known) ? (await hello()).now : known;
+    if (isApart(now)) return wishes.map(() => words.result.clocks(now));
+    const orders = wishes.map((wish) => ({ ...newOrder(now), ...wish }));
+    const among = await Promise.all(orders.map(challengeOf));
+    const signed = { ...(await assertion(await challengeOfAll(among))), among };
+    return await Promise.all(orders.map((one) => leave(one, signed).catch(describeFault)));
+  } catch (error) {
+    const fault = describeFault(error);
+    return wishes.map(() => fault);
+  }
+}
+
+/** Leaves an order at the console. Returns why it was not done. Rejects where the console is not reached. */
+async function leave(whole: Order, signed?: Assertion): Promise<string | undefined> {
+  const { state, why = '' } = await post<OrderResult>('order', { order: whole, ...(signed && { assertion: signed }) });
+  if (state === 'done') return undefined;
+  return state === 'refused' ? words.result.refused(why) : words.result.unknown;
+}
+
+function describeFault(error: unknown): string {
+  return isCancelled(error) ? words.request.cancelled : describeFailure(error);
 }
 
 /** The id and the secret of a link's fragment; undefined when it is not a complete link. */

@@ -7,7 +7,7 @@ import { KeptHeading, useDesk, useScreen } from './parts.tsx';
 import { PlanCards } from './plan.tsx';
 import { type Progress, RequestCard } from './request.tsx';
 import { placed, signedFor, type WaitingItem, waitingItems } from './servers.ts';
-import { order, type Wish } from './sign.ts';
+import { approveAll, order, type Wish } from './sign.ts';
 import { words } from './words.ts';
 
 interface Status {
@@ -52,9 +52,24 @@ export function WaitingView() {
     setStatus(item.id, { busy: undefined, fault });
     if (fault === undefined) setLast({ item, isApproved: !isDenied });
   };
-  // A device shows one question for a passkey at a time.
-  const decideAll = async (verdict: Verdict): Promise<void> => {
-    for (const item of selected) await decide(item, verdict);
+  const denyAll = async (why: string): Promise<void> => {
+    for (const item of selected) await decide(item, { kind: 'deny', why });
+  };
+  const approveSelected = async (): Promise<void> => {
+    const all = selected.flatMap((item) => {
+      const read = progress.get(item.id)?.read;
+      const wish = read && wishOf(item, read, { kind: 'approve' }, desk.now());
+      return wish?.kind === 'approve' ? [{ item, wish }] : [];
+    });
+    for (const { item } of all) setStatus(item.id, { busy: words.request.signing, fault: undefined });
+    const faults = await approveAll(
+      all.map(({ wish }) => wish),
+      desk.now(),
+    );
+    for (const [at, { item }] of all.entries()) {
+      setStatus(item.id, { busy: undefined, fault: faults[at] });
+      if (faults[at] === undefined) setLast({ item, isApproved: true });
+    }
   };
 
   return (
@@ -91,8 +106,8 @@ export function WaitingView() {
           mayApprove={mayApprove && selected.every(({ id }) => isRead(progress.get(id)))}
           isUnread={mayApprove && !selected.every(({ id }) => isRead(progress.get(id)))}
           isBusy={selected.some(({ id }) => status.get(id)?.busy !== undefined)}
-          onApprove={() => void decideAll({ kind: 'approve' })}
-          onDeny={(why) => void decideAll({ kind: 'deny', why })}
+          onApprove={() => void approveSelected()}
+          onDeny={(why) => void denyAll(why)}
         />
       )}
       <FleetList />
@@ -130,7 +145,7 @@ function Selection({ count, mayApprove, isUnread, isBusy, onApprove, onDeny }: S
   return (
     <div class="selection" role="group" aria-label={views.selected(count)}>
       <p role="status">
-        {views.selected(count)}. {isUnread ? views.selectedUnread : count > 1 ? views.signatures : ''}
+        {views.selected(count)}. {isUnread ? views.selectedUnread : ''}
       </p>
       {isDenying ? (
         <DenyForm isBusy={isBusy} onDeny={onDeny} onCancel={() => setDenying(false)} />

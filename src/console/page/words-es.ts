@@ -159,7 +159,6 @@ export const spanish = {
     selected: (count: number): string => (count === 1 ? '1 seleccionada' : `${count} seleccionadas`),
     approveSelected: (count: number): string => `Aprobar ${count}`,
     denySelected: (count: number): string => `Denegar ${count}`,
-    signatures: 'El dispositivo pregunta una vez por cada una.',
     selectedUnread: 'Para aprobar, hay que leer hasta el final cada solicitud seleccionada.',
     running: 'En ejecución',
     runningNone: 'No se ejecuta nada',

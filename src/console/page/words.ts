@@ -159,7 +159,6 @@ const english = {
     selected: (count: number): string => `${count} selected`,
     approveSelected: (count: number): string => `Approve ${count}`,
     denySelected: (count: number): string => `Deny ${count}`,
-    signatures: 'Your device asks once for each.',
     selectedUnread: 'To approve, read each selected request to its end.',
     running: 'Running',
     runningNone: 'Nothing runs',

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { type ApprovalRequest, digestOf } from '../../../src/access/approval-request.ts';
 import { requestText } from '../../../src/access/request-text.ts';
-import { hex, newOrder, sha256 } from '../../../src/console/order.ts';
+import { hex, newOrder, type Order, sha256 } from '../../../src/console/order.ts';
 import type { State } from '../../../src/console/shown.ts';
 import { WireClient } from '../../../src/console/wire-client.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
@@ -88,6 +88,24 @@ describe.skipIf(!canTry)('an order of the console', () => {
     expect(linesOf(AUDIT).find((one) => one['event'] === 'start' && one['session'] === session)).toMatchObject({
       approved_by: by,
     });
+  });
+
+  test('approves several with one signature, each on record with it, and no other one', async () => {
+    const asked = [await ask(), await ask(), await ask()];
+    const orders = asked.map((one): Order => ({ ...newOrder(), kind: 'approve', ...one }));
+    const assertion = await files.phone.signAll(orders);
+    for (const order of orders) files.leave(order, { assertion });
+    for (const { session } of asked) {
+      expect((await ended(session)).status).toBe('done');
+      const line = await onRecord('the approval', (one) => 'signed' in one && one['session'] === session);
+      expect(line).toMatchObject({ decision: 'approved', signed: { assertion: { among: assertion.among } } });
+    }
+    expect(await verify(AUDIT)).toMatchObject({ code: 0 });
+    const other = await ask();
+    expect(await refusal(files.leave({ kind: 'approve', ...other }, { assertion }))).toContain('not among');
+    expect(await statusOf(other.session)).toBe('waiting');
+    deny(other.session, other.digest);
+    expect((await ended(other.session)).status).toBe('denied');
   });
 
   test('approves what the console has read and the page has shown, and the console hears what became of it', async () => {

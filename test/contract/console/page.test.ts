@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { Browser } from 'puppeteer-core';
+import type { Signature } from '../../../src/console/passkeys.ts';
 import { openBrowser } from '../../helpers/browser.ts';
 import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
 import { OwnerPage } from '../../helpers/owner-page.ts';
+import { linesOf } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const obstacle = pageObstacle();
@@ -172,6 +174,12 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.shot('selected', false);
     await phone.press('Approve 3');
     for (const { session } of three) expect((await host.ended(session)).status).toBe('done');
+    // With one signature.
+    const signed = linesOf(host.join('audit.jsonl')).flatMap((line) =>
+      three.some(({ session }) => session === line['session']) && 'signed' in line ? [line['signed'] as Signature] : [],
+    );
+    expect(signed).toHaveLength(3);
+    expect(new Set(signed.map(({ assertion }) => assertion.response.signature)).size).toBe(1);
     const two = await Promise.all([1, 2].map((one) => ask(`rm -f none; echo ${one}`)));
     for (const { number } of two) await phone.press(`Select request ${number}`);
     await phone.press('Deny 2');
