@@ -252,8 +252,10 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await owner.page.waitForFunction(
       "[...document.querySelectorAll('[role=status]')].some((one) => one.textContent.includes('3 commands wait for you'))",
     );
-    const last = await owner.page.$$('article button[aria-label^="Deny request"]');
-    await last.at(-1)?.focus();
+    // Only what was read can be denied: until then nothing takes the focus.
+    const deny = `[...document.querySelectorAll('article button[aria-label^="Deny request"]:enabled')]`;
+    await owner.page.waitForFunction(`${deny}.length === 3`);
+    await owner.page.evaluate(`${deny}[2].focus()`);
     await host.agent.call('kill_session', { session });
     await owner.page.waitForFunction("document.querySelectorAll('article').length === 2");
     expect(await owner.page.evaluate('document.activeElement.tagName')).toBe('H1');
