@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { accountOf, type NamedAccount } from '../process/environment.ts';
+import { hiddenNow } from '../sandbox/hidden.ts';
 import { idOf } from '../sandbox/pattern-tree.ts';
 import { bubblewrapFingerprint, sandboxFault } from '../sandbox/probing.ts';
 import type { SandboxSpec } from '../sandbox/sandbox.ts';
@@ -145,6 +146,20 @@ export async function probeAhead(
       // Its first call is refused, with the reason.
       if (!(error instanceof ProfileUnavailable)) throw error;
     }
+  }
+}
+
+/**
+ * Opens something in a sandbox, once again where what is hidden changed while the sandbox was made: nothing was done.
+ */
+export async function openInSandbox<T>(sandbox: SandboxSpec | undefined, open: () => Promise<T>): Promise<T> {
+  if (sandbox === undefined) return await open();
+  const hidden = hiddenNow(sandbox);
+  try {
+    return await open();
+  } catch (error) {
+    if (!(error instanceof ProfileUnavailable) || hiddenNow(sandbox) === hidden) throw error;
+    return await open();
   }
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type CallContext, type OperationDeps, revalidate, slotDeadline, waitForSlot } from '../calls/context.ts';
 import type { Script } from '../commands/helper.ts';
-import { type Isolation, isolationOf, requireLimits, requireSandbox } from '../commands/isolation.ts';
+import { type Isolation, isolationOf, openInSandbox, requireLimits, requireSandbox } from '../commands/isolation.ts';
 import { type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
@@ -33,15 +33,17 @@ export async function openPlace(
   const isolation = isolationOf(profile, deps.ownPaths);
   if (isolation.sandbox !== undefined) await requireSandbox(profile, isolation.sandbox, access, clock);
   requireLimits(isolation, commands.enforcesLimits);
-  const release = await waitForSlot(deps, context, slotBy);
-  try {
-    revalidate(context, NOTHING_DONE);
-    const start = (script: Script, args: readonly string[]) => commands.help(isolation, script, args, release);
-    return await openIsolated(start, parts, range, context.deadline.before(LOOK_SECONDS), hasPerl(isolation));
-  } catch (error) {
-    release();
-    throw error;
-  }
+  return await openInSandbox(isolation.sandbox, async () => {
+    const release = await waitForSlot(deps, context, slotBy);
+    try {
+      revalidate(context, NOTHING_DONE);
+      const start = (script: Script, args: readonly string[]) => commands.help(isolation, script, args, release);
+      return await openIsolated(start, parts, range, context.deadline.before(LOOK_SECONDS), hasPerl(isolation));
+    } catch (error) {
+      release();
+      throw error;
+    }
+  });
 }
 
 const hidesPerl = new WeakMap<readonly string[], boolean>();

@@ -1,5 +1,5 @@
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
-import { isolationOf, requireSandbox } from '../commands/isolation.ts';
+import { isolationOf, openInSandbox, requireSandbox } from '../commands/isolation.ts';
 import type { StartScript } from '../files/isolated.ts';
 import { NOTHING_DONE, parsePath } from '../files/place.ts';
 import type { Decision } from '../rules/rule.ts';
@@ -40,9 +40,11 @@ export async function openAllowed<T extends Opened>(
   const file =
     isolation === undefined
       ? await opening.openOwn()
-      : await opening.openIsolated(
-          (script, args) => commands.help(isolation, script, args),
-          isolation.sandbox !== undefined,
+      : await openInSandbox(isolation.sandbox, () =>
+          opening.openIsolated(
+            (script, args) => commands.help(isolation, script, args),
+            isolation.sandbox !== undefined,
+          ),
         );
   try {
     return { file, decision: await opening.judge([path, file.path]) };

@@ -46,7 +46,7 @@ test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
 );
 
 test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
-  'a command is tried once again when what its sandbox hides goes while the sandbox is made',
+  'a command and a file are tried once again when what the sandbox hides goes while it is made',
   async () => {
     using directory = new TemporaryDirectory('/srv');
     const [profiles, real, hasty, armed, secret] = ['profiles.d', 'bwrap', 'hasty', 'armed', 'secret'].map((name) =>
@@ -64,17 +64,27 @@ test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
     const made = await agent3(['token', 'create', 'reader', '--profile', 'reader'], settings);
     const hastily = `mount --bind ${hasty} ${BUBBLEWRAP} && exec "$@"`;
     await using agent = await startAgent(settings, ['unshare', '-m', 'sh', '-c', hastily, 'sh']);
-    const call = (cmd: string) =>
+    const call = (op: string, args: object) =>
       agent.request('/', {
         method: 'POST',
         headers: { 'x-auth-token': made.stdout.trim() },
-        body: JSON.stringify({ op: 'shell', args: { cmd } }),
+        body: JSON.stringify({ op, args }),
       });
+    const shown = directory.join('shown');
+    writeFileSync(shown, 'shown\n');
     mkdirSync(secret);
-    expect(await call('echo inside')).toMatchObject({ status: 200, body: { stdout: 'inside\n' } });
-    writeFileSync(armed, '');
-    expect(await call('echo again')).toMatchObject({ status: 200, body: { stdout: 'again\n' } });
-    expect([existsSync(armed), existsSync(secret)]).toEqual([false, false]);
+    expect(await call('shell', { cmd: 'echo inside' })).toMatchObject({ status: 200, body: { stdout: 'inside\n' } });
+    for (const [op, args, body] of [
+      ['shell', { cmd: 'echo again' }, { stdout: 'again\n' }],
+      ['read_file', { path: shown }, { content: 'shown\n' }],
+      ['download', { path: shown }, { bytes: 6 }],
+    ] as const) {
+      if (!existsSync(secret)) mkdirSync(secret);
+      expect((await call('shell', { cmd: 'true' })).status).toBe(200);
+      writeFileSync(armed, '');
+      expect([op, await call(op, args)]).toMatchObject([op, { status: 200, body }]);
+      expect([existsSync(armed), existsSync(secret)]).toEqual([false, false]);
+    }
   },
 );
 
