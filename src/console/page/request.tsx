@@ -101,6 +101,7 @@ export function RequestCard(props: RequestCardProps) {
           <input
             type="checkbox"
             checked={isSelected}
+            disabled={status.busy !== undefined}
             aria-label={placed(place, words.request.select(number))}
             onChange={(event) => onSelect(event.currentTarget.checked)}
           />
