@@ -1,7 +1,15 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { challengeOf, fromBase64url, newOrder, signInChallenge } from '../../src/console/order.ts';
+import {
+  challengeOf,
+  challengeOfAll,
+  fromBase64url,
+  MOST_AT_ONCE,
+  newOrder,
+  type OrderFile,
+  signInChallenge,
+} from '../../src/console/order.ts';
 import { aheadOf } from '../../src/console/page/servers.ts';
-import { judgeUrl, makePasskey, order, signIn } from '../../src/console/page/sign.ts';
+import { approveAll, judgeUrl, makePasskey, order, signIn } from '../../src/console/page/sign.ts';
 import type { ShownServer } from '../../src/console/shown-servers.ts';
 
 const SITE = 'console.example.org';
@@ -91,6 +99,94 @@ test('a time that the page has known since before a sleep is asked for again', a
   consoleSays({ rp_id: SITE, now: Date.now(), challenge: 'x' });
   await order({ kind: 'thaw', since: 1 }, Date.now() - 600_000);
   expect(asked).toBeArrayOfSize(1);
+});
+
+/** An authenticator that says yes, with the lengths that keys of Windows have. */
+function personSaysYes(): void {
+  const response = {
+    clientDataJSON: bytes(250),
+    authenticatorData: bytes(37),
+    signature: bytes(256),
+    userHandle: bytes(16),
+  };
+  const credential = {
+    id: 'k'.repeat(86),
+    rawId: bytes(64),
+    type: 'public-key',
+    response,
+    getClientExtensionResults: () => ({}),
+  };
+  const get = async ({ publicKey: { challenge } }: { publicKey: { challenge: ArrayBuffer } }) => {
+    asked.push({ challenge: new Uint8Array(challenge), site: SITE });
+    return credential;
+  };
+  Object.defineProperty(navigator, 'credentials', { value: { get }, configurable: true });
+}
+
+function bytes(length: number): ArrayBuffer {
+  return new Uint8Array(length).buffer;
+}
+
+/** What a browser takes at once of the bodies that it sends on when the page is gone (the Fetch standard, `keepalive`). */
+const KEEPALIVE_BYTES = 65_536;
+
+/** A console that takes its time with each order, in a browser. Returns the orders, in the order in which they came. */
+function slowConsole(): OrderFile[] {
+  const files: OrderFile[] = [];
+  let underWay = 0;
+  const fetch = async (
+    _: string,
+    { body, keepalive = false }: { readonly body: string; readonly keepalive?: boolean },
+  ) => {
+    const length = keepalive ? body.length : 0;
+    if (underWay + length > KEEPALIVE_BYTES) throw new TypeError('Failed to fetch');
+    underWay += length;
+    await Bun.sleep(1);
+    underWay -= length;
+    files.push(JSON.parse(body));
+    return Response.json({ id: 'x', state: 'done' });
+  };
+  Object.assign(globalThis, { fetch });
+  return files;
+}
+
+const wishes = (count: number) =>
+  Array.from({ length: count }, () => {
+    const server = { server: `U${'A'.repeat(55)}`, server_name: 'web-server-of-the-first-row-1' };
+    return { kind: 'approve', session: newOrder().id, digest: 'a'.repeat(64), ...server } as const;
+  });
+
+test('as many as one signature takes all reach the console, with this one', async () => {
+  personSaysYes();
+  const files = slowConsole();
+  const all = wishes(MOST_AT_ONCE);
+  expect(await approveAll(all, () => Date.now())).toEqual(all.map(() => undefined));
+  expect(files.map(({ order }) => order)).toMatchObject(all);
+  const among = await Promise.all(files.map(({ order }) => challengeOf(order)));
+  for (const { assertion } of files) expect(assertion?.among).toEqual(among);
+  expect(asked).toEqual([{ challenge: fromBase64url(await challengeOfAll(among)), site: SITE }]);
+});
+
+test('what a second signature is for has the time of that', async () => {
+  personSaysYes();
+  const files = slowConsole();
+  const now = Date.now();
+  const times = [now - 80_000, now];
+  const whys = await approveAll(wishes(MOST_AT_ONCE + 2), () => times.shift() ?? 0);
+  expect(whys).toEqual(Array.from({ length: MOST_AT_ONCE + 2 }, () => undefined));
+  expect(asked).toBeArrayOfSize(2);
+  const at = files.map(({ order }) => order.at - now);
+  expect(new Set(at.slice(0, MOST_AT_ONCE))).toEqual(new Set([-80_000]));
+  expect(at.slice(MOST_AT_ONCE)).toEqual([0, 0]);
+});
+
+test('who cancels the first of two prompts is not asked again, and nothing is sent', async () => {
+  const files = slowConsole();
+  const whys = await approveAll(wishes(MOST_AT_ONCE + 2), () => Date.now());
+  expect(whys).toBeArrayOfSize(MOST_AT_ONCE + 2);
+  for (const why of whys) expect(why).toStartWith('No passkey was used');
+  expect(asked).toBeArrayOfSize(1);
+  expect(files).toEqual([]);
 });
 
 test("a URL for clients is known at the page's own host alone, and never the console's own", () => {

@@ -3,7 +3,7 @@ import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 import type { Desk, Screen } from './desk.ts';
 import { placed } from './servers.ts';
-import { order, type Wish } from './sign.ts';
+import { order, sendEach, type Wish } from './sign.ts';
 
 const Shared = createContext<Desk | undefined>(undefined);
 
@@ -40,8 +40,6 @@ export interface PlacedWish {
   readonly wish: Wish;
 }
 
-const ORDERS_AT_ONCE = 12;
-
 /** Sends orders one at a time; says whether one is on its way, and why the last one was not done. */
 export function useOrder() {
   const desk = useDesk();
@@ -59,14 +57,11 @@ export function useOrder() {
   const sendAll = async (all: readonly PlacedWish[]): Promise<boolean> => {
     setBusy(true);
     setFault(undefined);
-    const [queue, faults]: [PlacedWish[], string[]] = [[...all], []];
-    const work = async (): Promise<void> => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const why = await order(next.wish, desk.now());
-        if (why !== undefined) faults.push(placed(next.place, why));
-      }
-    };
-    await Promise.all(Array.from({ length: ORDERS_AT_ONCE }, work));
+    const faults: string[] = [];
+    await sendEach(all, async ({ wish, place }) => {
+      const why = await order(wish, desk.now());
+      if (why !== undefined) faults.push(placed(place, why));
+    });
     setBusy(false);
     setFault(faults.length === 0 ? undefined : faults.join('\n'));
     return faults.length === 0;

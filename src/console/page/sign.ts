@@ -106,26 +106,51 @@ export type ApproveWish = Extract<Wish, { readonly kind: 'approve' }>;
 
 /**
  * Approves several requests with one signature for up to `MOST_AT_ONCE`. Returns for each, in order, what `order` returns.
+ * `clock` is the time of the server: before the second prompt it is asked again.
  */
-export async function approveAll(wishes: readonly ApproveWish[], known: number): Promise<(string | undefined)[]> {
-  if (wishes.length > MOST_AT_ONCE)
-    return [
-      ...(await approveAll(wishes.slice(0, MOST_AT_ONCE), known)),
-      ...(await approveAll(wishes.slice(MOST_AT_ONCE), known)),
-    ];
+export async function approveAll(
+  wishes: readonly ApproveWish[],
+  clock: () => number,
+): Promise<readonly (string | undefined)[]> {
+  const faults: (string | undefined)[] = [];
+  try {
+    while (faults.length < wishes.length)
+      faults.push(...(await approveSome(wishes.slice(faults.length, faults.length + MOST_AT_ONCE), clock())));
+    return faults;
+  } catch (error) {
+    // After a prompt that was cancelled, no other one comes.
+    const fault = describeFault(error);
+    return wishes.map((_, at) => (at < faults.length ? faults[at] : fault));
+  }
+}
+
+/** Rejects where nothing was signed. */
+async function approveSome(wishes: readonly ApproveWish[], known: number): Promise<(string | undefined)[]> {
   const [only] = wishes;
   if (only !== undefined && wishes.length === 1) return [await order(only, known)];
-  try {
-    const now = isApart(known) ? (await hello()).now : known;
-    if (isApart(now)) return wishes.map(() => words.result.clocks(now));
-    const orders = wishes.map((wish) => ({ ...newOrder(now), ...wish }));
-    const among = await Promise.all(orders.map(challengeOf));
-    const signed = { ...(await assertion(await challengeOfAll(among))), among };
-    return await Promise.all(orders.map((one) => leave(one, signed).catch(describeFault)));
-  } catch (error) {
-    const fault = describeFault(error);
-    return wishes.map(() => fault);
-  }
+  const now = isApart(known) ? (await hello()).now : known;
+  if (isApart(now)) return wishes.map(() => words.result.clocks(now));
+  const orders = wishes.map((wish) => ({ ...newOrder(now), ...wish }));
+  const among = await Promise.all(orders.map(challengeOf));
+  const signed = { ...(await assertion(await challengeOfAll(among))), among };
+  return sendEach(orders, (one) => leave(one, signed).catch(describeFault));
+}
+
+/** A browser takes 64 KiB at once of what it sends on when the page is gone, as it does with orders. */
+const ORDERS_AT_ONCE = 12;
+
+/** Calls `send` with each, some at a time. Returns what it resolves to, in order. */
+export async function sendEach<One, Result>(
+  all: readonly One[],
+  send: (one: One) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  const queue = [...all.entries()];
+  const work = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) results[next[0]] = await send(next[1]);
+  };
+  await Promise.all(Array.from({ length: ORDERS_AT_ONCE }, work));
+  return results;
 }
 
 /** Leaves an order at the console. Returns why it was not done. Rejects where the console is not reached. */

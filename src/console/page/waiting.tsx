@@ -64,7 +64,7 @@ export function WaitingView() {
     for (const { item } of all) setStatus(item.id, { busy: words.request.signing, fault: undefined });
     const faults = await approveAll(
       all.map(({ wish }) => wish),
-      desk.now(),
+      () => desk.now(),
     );
     for (const [at, { item }] of all.entries()) {
       setStatus(item.id, { busy: undefined, fault: faults[at] });
