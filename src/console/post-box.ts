@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
-import { isForRoot, ORDER_MS, type Order, type OrderFile, type OrderResult, REMOVED } from './order.ts';
+import { isForRoot, isSigned, ORDER_MS, type Order, type OrderFile, type OrderResult, REMOVED } from './order.ts';
 
 /** What the owner's terminal says of a link. */
 export interface LinkAnswer {
@@ -32,6 +32,8 @@ const LINK_MS = 15 * 60_000;
 
 /** A command that has filled the disk must not keep its owner from freezing: these files hold the place of orders. */
 const SPARE_FILES = 8;
+/** Of these, so many are for what narrows alone: approvals that are left at once must not take the place of a freeze. */
+const NARROW_FILES = 4;
 const BLANK = Buffer.alloc(4096, ' ');
 
 /** What the console leaves in its directory, and what root answers. */
@@ -112,8 +114,9 @@ export class PostBox {
   /** Makes an order of a file that has its place on the disk; whether there was one. */
   #useSpare(path: string, file: OrderFile): boolean {
     const json = Buffer.from(JSON.stringify(file));
-    const spare = this.#spares.find((one) => existsSync(one));
+    const [spare, ...others] = this.#spares.filter((one) => existsSync(one));
     if (spare === undefined || json.length > BLANK.length) return false;
+    if (isSigned(file.order) && others.length < NARROW_FILES) return false;
     const fd = openSync(spare, 'r+');
     try {
       // The blanks behind it are no part of JSON.

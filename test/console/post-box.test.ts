@@ -5,7 +5,8 @@ import { OrderDirectory } from '../../src/console/order-files.ts';
 import { PostBox } from '../../src/console/post-box.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
-test.skipIf(process.geteuid?.() !== 0)('an order is left on a disk that a command has filled', () => {
+/** Calls `work` with a post box on a disk that a command has filled. */
+function onFullDisk(work: (box: PostBox, console: string) => void): void {
   using place = new TemporaryDirectory();
   const console = place.join('console');
   mkdirSync(console);
@@ -14,6 +15,16 @@ test.skipIf(process.geteuid?.() !== 0)('an order is left on a disk that a comman
     for (const name of ['orders', 'root-orders', 'links']) mkdirSync(`${console}/${name}`, { mode: 0o2750 });
     const box = new PostBox(console, place.join('answers'));
     expect(() => writeFileSync(`${console}/full`, Buffer.alloc(1_048_576))).toThrow('ENOSPC');
+    work(box, console);
+  } finally {
+    Bun.spawnSync(['umount', console]);
+  }
+}
+
+const isRoot = process.geteuid?.() === 0;
+
+test.skipIf(!isRoot)('an order is left on a disk that a command has filled', () => {
+  onFullDisk((box, console) => {
     const freeze = { ...newOrder(), kind: 'freeze', reason: 'the disk is full' } as const;
     const stop = { ...newOrder(), kind: 'stop-all' } as const;
     for (const order of [freeze, stop]) box.leaveOrder({ order, by: 'Anna' });
@@ -32,9 +43,19 @@ test.skipIf(process.geteuid?.() !== 0)('an order is left on a disk that a comman
       box.removeOrder(order);
     }
     expect(readdirSync(`${console}/orders`)).toEqual([]);
-  } finally {
-    Bun.spawnSync(['umount', console]);
-  }
+  });
+});
+
+test.skipIf(!isRoot)('approvals that are left at once on a full disk keep no freeze away', () => {
+  onFullDisk((box, console) => {
+    const approve = { kind: 'approve', session: newOrder().id, digest: 'a'.repeat(64) } as const;
+    const leave = (): void => box.leaveOrder({ order: { ...newOrder(), ...approve }, by: 'Anna' });
+    leave();
+    expect(() => Array.from({ length: 30 }, leave)).toThrow('ENOSPC');
+    const freeze = { ...newOrder(), kind: 'freeze', reason: '' } as const;
+    box.leaveOrder({ order: freeze, by: 'Anna' });
+    expect(readdirSync(`${console}/root-orders`)).toEqual([`${freeze.id}.json`]);
+  });
 });
 
 test('what root has moved out of its orders is removed at the next start', () => {
