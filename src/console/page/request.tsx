@@ -92,6 +92,8 @@ export function RequestCard(props: RequestCardProps) {
   );
   const isForeign = foreign !== undefined;
   useEffect(() => onProgress({ read, unread, isForeign }), [read, unread, isForeign]);
+  // Of what goes away and comes back, nobody has seen what it has then.
+  useEffect(() => () => onSelect(false), []);
   const markRead = useCallback((name: string) => setDone((names) => new Set([...names, name])), []);
   const title = `request-${item.id}`;
   return (

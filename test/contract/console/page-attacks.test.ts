@@ -118,6 +118,43 @@ describe.skipIf(obstacle !== undefined)('the page of the console under attack', 
     await denyAll();
   });
 
+  test('a console that takes a selected request away, and shows it again as another one, has it selected no more', async () => {
+    const { page } = phone;
+    const bearer = await phone.bearer();
+    const shown = { isThere: true, cmd: 'rm -f harmless' };
+    const lie = async (request: HTTPRequest): Promise<void> => {
+      const asked = JSON.parse(request.postData() ?? '{}') as { session: string };
+      const respond = (body: object) =>
+        request.respond({ contentType: 'application/json', body: JSON.stringify(body) });
+      if (request.url().endsWith('/api/request')) {
+        const text = JSON.stringify({ ...host.requestOf(asked.session), cmd: shown.cmd });
+        return respond({ text, next: null });
+      }
+      if (!request.url().endsWith('/api/watch')) return request.continue();
+      const { body } = await host.api('watch', { version: 0, follow: [], wait_ms: 0 }, bearer);
+      const state = body['state'] as { readonly waiting: readonly object[] };
+      await Bun.sleep(100);
+      return respond({ ...body, state: { ...state, waiting: shown.isThere ? state.waiting : [] } });
+    };
+    const session = await host.ask('rm -f none; echo harmful');
+    await page.setRequestInterception(true);
+    page.on('request', lie);
+    await page.reload();
+    await phone.shows('rm -f harmless');
+    await phone.tap('article input[type=checkbox]');
+    await phone.shows('1 selected');
+    shown.isThere = false;
+    await phone.shows('Nothing waits');
+    Object.assign(shown, { isThere: true, cmd: 'rm -f none; echo harmful' });
+    await phone.shows('echo harmful');
+    expect(await phone.text()).not.toContain('selected');
+    expect(await page.$$('article input:checked')).toEqual([]);
+    expect((await host.agent.read({ session })).status).toBe('waiting');
+    page.off('request', lie);
+    await page.setRequestInterception(false);
+    await denyAll();
+  });
+
   test('a console that lists a change under the name of another file has nothing undone', async () => {
     const { page } = phone;
     const bearer = await phone.bearer();
