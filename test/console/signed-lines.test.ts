@@ -55,6 +55,29 @@ test('a signature of something else than the line says is found', async () => {
   expect(await findings({ ...thawed, signed: right })).toBeArrayOfSize(1);
 });
 
+test('one signature of several approvals fits the line of each; of another order, or with another list, it is found', async () => {
+  const orders = [approve, { ...approve, ...newOrder(), session: newOrder().id }];
+  const assertion = await phone.signAll(orders);
+  const file = { ...pinned, passkeys: [await phone.passkey()] };
+  const lines = await Promise.all(
+    orders.map(async (order) => ({
+      ...approved,
+      session: order.session,
+      signed: await signatureOf(order, assertion, file),
+    })),
+  );
+  for (const right of lines) expect(await findings(right)).toEqual([]);
+  const proof = await signatureOf(approve, assertion, file);
+  const found = async (change: object): Promise<string> =>
+    String(await findings({ ...approved, signed: { ...proof, ...change } }));
+  expect(await found({ order: { ...approve, ...newOrder() } })).toContain('it is not among what was signed');
+  const { among = [] } = proof.assertion;
+  for (const list of [undefined, among.toReversed(), [...among, DIGEST.slice(0, 43)]])
+    expect(await found({ assertion: { ...proof.assertion, among: list } })).toContain('challenge');
+  for (const list of [null, [], among.slice(0, 1), Array.from({ length: 31 }, () => among[0])])
+    expect(await found({ assertion: { ...proof.assertion, among: list } })).toBe('its signature is damaged');
+});
+
 test('the approval of a plan that names another server, token or command than its line is found', async () => {
   const name = { hub: 'U', run: SESSION, principal: 'reports#1a2b3c4d', cmd_sha256: DIGEST, args_sha256: DIGEST };
   const server = { name: 'web1', key: `UABCDEFGHI${'A'.repeat(46)}`, instance: SESSION };

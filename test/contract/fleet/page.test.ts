@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
 import { requestsDirectory } from '../../../src/access/approval-request.ts';
-import { type PasskeysFile, writePasskeys } from '../../../src/console/passkeys.ts';
+import { type PasskeysFile, type Signature, writePasskeys } from '../../../src/console/passkeys.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
 import { openBrowser } from '../../helpers/browser.ts';
@@ -12,7 +12,7 @@ import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
 import { DESK, OwnerPage, PHONE } from '../../helpers/owner-page.ts';
 import { RawServer } from '../../helpers/raw-server.ts';
-import { linesOf } from '../../helpers/record.ts';
+import { linesOf, verify } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const CAREFUL = 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "rm"\nreason = "something is removed"\n';
@@ -208,6 +208,30 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     await phone.tap('.servers details button[aria-label="Output of web1: rm -f none; echo ran"]');
     await phone.page.waitForFunction("document.querySelector('.servers details .output')?.innerText.trim() === 'ran'");
     await phone.shot('fleet-ended');
+  });
+
+  test('approves what waits on the hub and on servers with one signature, each for its own server', async () => {
+    const asked = [host.agent, web(1), web(2)] as const;
+    const sessions = await Promise.all(
+      asked.map((one) => one.shell({ cmd: 'rm -f none; echo ran', background: true })),
+    );
+    await eventually('all are on the page', async () => (await phone.page.$$('article .tick input')).length === 3);
+    await phone.page.evaluate("for (const one of document.querySelectorAll('article .tick input')) one.click()");
+    await phone.press('Approve 3');
+    const records = [host.join('audit.jsonl'), place.join('web1.jsonl'), place.join('web2.jsonl')];
+    const signatures = new Set<string>();
+    for (const [at, { session }] of sessions.entries()) {
+      const isDone = async () => (await asked[at]?.read({ session, wait: 5 }))?.status === 'done';
+      await eventually('it has run', isDone);
+      const record = records[at] ?? '';
+      const line = linesOf(record).find((one) => one['session'] === session && one['decision'] === 'approved');
+      const signed = line?.['signed'] as Signature | undefined;
+      const server = at === 0 ? undefined : nats.keyOf(`web${at}`).publicKey;
+      expect([signed?.order.server, signed?.assertion.among?.length]).toEqual([server, 3]);
+      signatures.add(signed?.assertion.response.signature ?? '');
+      expect(await verify(record)).toMatchObject({ code: 0 });
+    }
+    expect(signatures.size).toBe(1);
   });
 
   test('freezes one server, all in one tap, and thaws each with a passkey', async () => {
