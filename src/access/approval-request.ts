@@ -15,8 +15,9 @@ import {
 import { join } from 'node:path';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { describeErrno, errnoOf, isOutOfFiles } from '../lib/errors.ts';
 import { fileFingerprint, readPlain } from '../lib/files.ts';
+import { withReserve } from '../linux/open-files.ts';
 import { planArgsText, planText, type SignedPlan, type WholePlan } from './plan.ts';
 import { type RequestField, requestText } from './request-text.ts';
 
@@ -226,14 +227,16 @@ function list(directory: string): string[] {
 /** A command and its input may have 16 MiB each, escaped. */
 const MAX_FILE_BYTES = 256 * 1_048_576;
 
-/** Returns the JSON of a file of root; `damaged` when it is not JSON, undefined without a file of root. */
+/** Returns the JSON of a file of root; `damaged` when it cannot be read now or is not JSON, undefined without one. */
 export function readRootsJson(path: string): unknown {
   try {
-    return readPlain(path, (fd, { uid, mode }) =>
-      uid !== 0 || (mode & 0o022) !== 0 ? undefined : parsedOr(readFileSync(fd, 'utf8'), 'damaged'),
+    return withReserve(() =>
+      readPlain(path, (fd, { uid, mode }) =>
+        uid !== 0 || (mode & 0o022) !== 0 ? undefined : parsedOr(readFileSync(fd, 'utf8'), 'damaged'),
+      ),
     );
-  } catch {
-    return undefined;
+  } catch (error) {
+    return isOutOfFiles(error) ? 'damaged' : undefined;
   }
 }
 

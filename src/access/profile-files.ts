@@ -5,6 +5,7 @@ import { Value } from '@sinclair/typebox/value';
 import { describeSchema, preview } from '../lib/describe-schema.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { ownerFault, ownershipFault, writableFault } from '../lib/files.ts';
+import { withReserve } from '../linux/open-files.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 
 /** A profile file, or the directory of them, that cannot be used. */
@@ -83,7 +84,7 @@ export function readProfile(path: string): Profile | readonly string[] {
   try {
     const fault = writableFault(path);
     if (fault !== undefined) return [fault];
-    const text = readFileSync(path, 'utf8');
+    const text = withReserve(() => readFileSync(path, 'utf8'));
     value = path.endsWith('.json') ? JSON.parse(text) : parseToml(text);
   } catch (error) {
     if (errnoOf(error)?.startsWith('E') === true) return [unread(error)];
@@ -120,7 +121,7 @@ export function listProfileFiles(
   own?: number,
 ): string[] | FaultyFile {
   try {
-    const names = readdirSync(directory).sort();
+    const names = withReserve(() => readdirSync(directory)).sort();
     const fault = ownershipFault(directory, own) ?? faultAt(directory);
     if (fault === undefined) return names.filter((name) => OTHER_ENDING.test(name));
     return { path: directory, name: undefined, faults: [fault] };

@@ -17,6 +17,7 @@ import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { ownershipFault, syncDirectory } from '../lib/files.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
+import { withReserve } from '../linux/open-files.ts';
 
 /** The name of the token of the settings. */
 export const RESERVED = 'default';
@@ -204,7 +205,7 @@ function readText(path: string, own: number | undefined): string | undefined {
   try {
     const fault = ownershipFault(path, own);
     if (fault !== undefined) throw new TokenFileFault(`${path} is not used: ${fault}`);
-    return readFileSync(path, 'utf8');
+    return withReserve(() => readFileSync(path, 'utf8'));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     if (error instanceof TokenFileFault) throw error;

@@ -1,7 +1,7 @@
 import { closeSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, isOutOfFiles, MachineRefused, TooManyFiles } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
-import { neverBlock, openPipe, PIPE_BYTES } from '../linux/libc.ts';
+import { neverBlock, openPipe, PIPE_BYTES } from '../linux/descriptors.ts';
 import { bootId } from '../linux/proc.ts';
 import type { Status } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';

@@ -1,7 +1,7 @@
 import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import type { HeldContext } from '../contexts/held-context.ts';
 import { contextCommand, contextInput } from '../contexts/shell-script.ts';
-import { openPipe } from '../linux/libc.ts';
+import { openPipe } from '../linux/descriptors.ts';
 import { openMemory } from '../process/beginning.ts';
 import type { Descriptors } from '../process/start.ts';
 import type { Session } from '../sessions/session.ts';

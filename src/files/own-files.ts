@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { describeErrno, errnoOf, MachineRefused } from '../lib/errors.ts';
+import { describeErrno, errnoOf, isOutOfFiles, MachineRefused } from '../lib/errors.ts';
 import { syncDirectory } from '../lib/files.ts';
 import { changedOnItsWay, pathFault, type Sink, type Source } from './carrier.ts';
 
@@ -186,11 +186,11 @@ function openDirectory(path: string): number {
   try {
     return openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (error) {
-    throw pathFault(path, errnoOf(error) === 'ENOENT' ? 'ENOTDIR' : (errnoOf(error) ?? ''));
+    throw errnoOf(error) === 'ENOENT' ? pathFault(path, 'ENOTDIR') : faultOf(path, error);
   }
 }
 
 function faultOf(path: string, error: unknown): unknown {
   const errno = errnoOf(error);
-  return errno === undefined ? error : pathFault(path, errno === 'EPERM' ? 'EACCES' : errno);
+  return errno === undefined || isOutOfFiles(error) ? error : pathFault(path, errno === 'EPERM' ? 'EACCES' : errno);
 }

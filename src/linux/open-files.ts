@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { duplicate, libc } from './libc.ts';
+import { hasFree, outOfFiles } from './descriptors.ts';
+import { libc } from './libc.ts';
 import { hasSystemd } from './systemd.ts';
 
 /** Descriptors kept for what must not fail when the agent has as many open as it may. */
@@ -105,18 +106,5 @@ export function startingWith<T>(needed: number, start: () => T): T {
     }
   }
   if (hasFree(needed)) return start();
-  throw Object.assign(new Error('EMFILE: no descriptor is free for a start'), { code: 'EMFILE' });
+  throw outOfFiles();
 }
-
-function hasFree(count: number): boolean {
-  const taken: number[] = [];
-  while (taken.length < count) {
-    const fd = duplicate(STANDARD_ERROR);
-    if (fd === undefined) break;
-    taken.push(fd);
-  }
-  for (const fd of taken) closeSync(fd);
-  return taken.length === count;
-}
-
-const STANDARD_ERROR = 2;

@@ -1,6 +1,6 @@
 import { closeSync, fchmodSync, readSync, writeSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
-import { openMemoryFile, openSocketPair } from '../linux/libc.ts';
+import { openMemoryFile, openSocketPair } from '../linux/descriptors.ts';
 import { REPORTING } from './launchers.ts';
 import type { Descriptors } from './start.ts';
 

@@ -1,4 +1,5 @@
 import { readdirSync, readlinkSync } from 'node:fs';
+import { withReserve } from '../linux/open-files.ts';
 import { currentAccount, type NamedAccount } from '../process/environment.ts';
 import { isDirectory, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { hidingViews, showView } from './hiding-view.ts';
@@ -62,7 +63,7 @@ function shownIn(home: string, patterns: readonly string[]): string[] {
 
 function namesIn(home: string): string[] {
   try {
-    return readdirSync(home);
+    return withReserve(() => readdirSync(home));
   } catch {
     // Neither the agent nor its commands may look into it.
     return [];

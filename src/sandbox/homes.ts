@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { normalize } from 'node:path';
+import { isOutOfFiles } from '../lib/errors.ts';
+import { withReserve } from '../linux/open-files.ts';
 import { statOrUndefined } from './reach.ts';
 
 const PASSWD = '/etc/passwd';
@@ -28,11 +30,12 @@ function fingerprint(path: string): string {
   return `${path} ${stat?.ino} ${stat?.size} ${stat?.mtimeMs}`;
 }
 
-/** Returns the result of `read`; undefined if there is nothing to read. */
+/** Returns the result of `read`; undefined if there is nothing to read. Throws EMFILE. */
 function attempt<T>(read: () => T): T | undefined {
   try {
-    return read();
-  } catch {
+    return withReserve(read);
+  } catch (error) {
+    if (isOutOfFiles(error)) throw error;
     return undefined;
   }
 }

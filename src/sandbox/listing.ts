@@ -1,4 +1,6 @@
 import { readdirSync } from 'node:fs';
+import { isOutOfFiles } from '../lib/errors.ts';
+import { withReserve } from '../linux/open-files.ts';
 import { statOrUndefined } from './reach.ts';
 
 /**
@@ -65,7 +67,7 @@ export function listDirectory(path: string, most: number = MAX_DIRECTORY_BYTES):
   const before = known.get(path);
   if (before?.seen === seen && before.isSure) return before.names;
   try {
-    const names = new Names(readdirSync(path));
+    const names = new Names(withReserve(() => readdirSync(path)));
     if (count + names.size > MAX_NAMES) {
       known.clear();
       count = 0;
@@ -73,7 +75,9 @@ export function listDirectory(path: string, most: number = MAX_DIRECTORY_BYTES):
     count += names.size - (known.get(path)?.names.size ?? 0);
     known.set(path, { seen, isSure: Date.now() - stat.mtimeMs > UNSURE_MS, names });
     return names;
-  } catch {
+  } catch (error) {
+    // What is in it is not hidden from a command as long as nobody knows it.
+    if (isOutOfFiles(error)) throw error;
     return undefined;
   }
 }

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { describeErrno, isOutOfFiles } from '../lib/errors.ts';
 import { LOOK_POLICY } from '../lib/look-user.ts';
 import { openMemory, SandboxFault } from '../process/beginning.ts';
 import { Descriptors } from '../process/start.ts';
@@ -57,6 +58,7 @@ export async function sandboxFault(spec: SandboxSpec, attempts = ATTEMPTS): Prom
     return { ...describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0)), isPassing };
   } catch (error) {
     if (error instanceof SandboxFault) return { what: error.message };
+    if (isOutOfFiles(error)) return { what: describeErrno(error), isPassing: true };
     // A program that the kernel cannot execute.
     return {
       what: `the programs of a sandbox cannot be started (${String(error)})`,

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { describeErrno, errnoOf, isOutOfFiles } from '../lib/errors.ts';
 import { exportLine, markBeginning, openMemory, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
 import type { Descriptors } from '../process/start.ts';
@@ -80,13 +80,14 @@ const FIRST_DIRECTORY_FD = 6;
 const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
 /**
  * Returns what runs a command in a sandbox (bwrap(1)), with the descriptors from 3 on in the order of their constants.
- * Throws `SandboxFault` if it cannot be made as its profile requires, also for an unforeseen error of the system.
+ * Throws `SandboxFault` if it cannot be made as its profile requires, also for an unforeseen error of the system,
+ * and EMFILE.
  */
 export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
   try {
     return prepare(spec, inside, descriptors);
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isOutOfFiles(error)) throw error;
     throw new SandboxFault(`what it needs cannot be prepared: ${describeErrno(error)}`, { cause: error });
   }
 }

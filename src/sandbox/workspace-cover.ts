@@ -1,5 +1,6 @@
 import { accessSync, constants, fstatSync, readdirSync, type Stats, statSync } from 'node:fs';
-import { openName } from '../linux/libc.ts';
+import { openName } from '../linux/descriptors.ts';
+import { withReserve } from '../linux/open-files.ts';
 import { SandboxFault } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
 import type { Descriptors } from '../process/start.ts';
@@ -129,7 +130,7 @@ function within(directory: string, pattern: string): readonly string[] {
 function namesLike({ fd }: { readonly fd: number }, part: string): readonly string[] | undefined {
   try {
     const glob = new Bun.Glob(part);
-    const fitting = readdirSync(`/proc/self/fd/${fd}`).filter((name) => glob.match(name));
+    const fitting = withReserve(() => readdirSync(`/proc/self/fd/${fd}`)).filter((name) => glob.match(name));
     return fitting.length > MAX_MATCHES ? undefined : fitting;
   } catch {
     return undefined;

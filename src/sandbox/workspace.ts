@@ -1,5 +1,5 @@
 import { fstatSync, realpathSync, type Stats } from 'node:fs';
-import { openName, openRoot } from '../linux/libc.ts';
+import { openName, openRoot } from '../linux/descriptors.ts';
 import { SandboxFault } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
 import { Descriptors } from '../process/start.ts';

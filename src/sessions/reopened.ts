@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
+import { duplicate } from '../linux/descriptors.ts';
 import { OpenWatch } from '../linux/inotify.ts';
-import { duplicate } from '../linux/libc.ts';
 import type { OutputDescriptors } from './directories.ts';
 import { type Session, STREAMS, type StreamName } from './session.ts';
 

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../lib/errors.ts';
-import { duplicate } from '../linux/libc.ts';
+import { duplicate } from '../linux/descriptors.ts';
 import { readPlainFile, type SessionId, type SessionRecord, writeRecord, writeStart } from './record.ts';
 
 export const STREAMS = ['stdout', 'stderr'] as const;

@@ -62,6 +62,6 @@ export class RawConnection implements Disposable {
 }
 
 /** The text of a `POST /` with the agent's token. `length` may lie about the body. */
-export function postText(agent: Agent, body: string, length = Buffer.byteLength(body)): string {
+export function postText(agent: Pick<Agent, 'token'>, body: string, length = Buffer.byteLength(body)): string {
   return `POST / HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: ${agent.token}\r\nContent-Length: ${length}\r\n\r\n${body}`;
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { closeSync, existsSync, fstatSync, writeSync } from 'node:fs';
-import { openSocketPair } from '../../src/linux/libc.ts';
+import { openSocketPair } from '../../src/linux/descriptors.ts';
 import { AGENT_GONE, hasBegun, markBeginning, openStatus } from '../../src/process/beginning.ts';
 import { Descriptors } from '../../src/process/start.ts';
 

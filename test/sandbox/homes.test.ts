@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { hiddenNow } from '../../src/sandbox/hidden.ts';
 import { allHomes } from '../../src/sandbox/homes.ts';
+import { listDirectory } from '../../src/sandbox/listing.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const entry = (name: string, home: string): string => `${name}:x:1000:1000::${home}:/bin/sh\n`;
@@ -53,3 +54,32 @@ test.skipIf(process.geteuid?.() !== 0)('~/ in what is hidden matches a home outs
     rmSync(secret, { recursive: true });
   }
 });
+
+test('homes, and what is in a directory, are never taken for none because no descriptor is free', () => {
+  using directory = new TemporaryDirectory();
+  const [passwd, home] = [directory.join('passwd'), directory.join('home')];
+  mkdirSync(`${home}/anna`, { recursive: true });
+  writeFileSync(passwd, entry('bert', '/srv/bert'));
+  {
+    using _ = new NoDescriptor();
+    expect(() => allHomes(passwd, home)).toThrow('EMFILE');
+    expect(() => listDirectory(home)).toThrow('EMFILE');
+  }
+  expect(allHomes(passwd, home)).toEqual(['/root', `${home}/anna`, '/srv/bert']);
+  expect(listDirectory(home)).toMatchObject({ size: 1 });
+});
+
+/** Takes every free descriptor of this process. */
+class NoDescriptor implements Disposable {
+  readonly #taken: number[] = [];
+
+  constructor() {
+    try {
+      for (;;) this.#taken.push(openSync('/dev/null', 'r'));
+    } catch {}
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#taken) closeSync(fd);
+  }
+}

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'bun:test';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { postText, RawConnection } from '../../helpers/sockets.ts';
 import { eventually } from '../../helpers/waiting.ts';
@@ -81,6 +83,60 @@ test('a file that cannot be opened for want of descriptors is no fault of its pa
   }
   stack.dispose();
   await eventually('there is room', async () => (await agent.post(read)).status === 200);
+});
+
+const isRoot = process.geteuid?.() === 0;
+const isSandboxable = ensurePrograms('bwrap').length === 0;
+
+test.skipIf(!isSandboxable)('a sandbox or a link for want of descriptors is refused in the same sentence', async () => {
+  for (const profile of ['readonly', 'full']) {
+    await using agent = await startAgent({ AGENT3_PROFILE: profile }, [
+      'bash',
+      '-c',
+      'ulimit -n 64; exec "$@"',
+      'bash',
+    ]);
+    await agent.shell({ cmd: 'true' });
+    const calls = Array.from({ length: 12 }, () => [
+      agent.call('shell', { cmd: 'sleep 1' }),
+      agent.call('shell', { cmd: 'sleep 1', pty: true, background: true }),
+      agent.call('read_file', { path: '/etc/hostname' }),
+      agent.call('download', { path: '/etc/hostname' }),
+    ]);
+    const refusals = (await Promise.all(calls.flat())).filter(({ status }) => status !== 200);
+    expect(refusals.length).toBeGreaterThan(0);
+    for (const { status, body } of refusals) {
+      expect(body.message).toMatch(/as many files open as it may|reached its limit of open files/);
+      expect(status).toBe(503);
+    }
+  }
+});
+
+test.if(isRoot)('what the owner decides then is known at once: a freeze, a token that ended', async () => {
+  using directory = new TemporaryDirectory();
+  const env = { AGENT3_APPROVALS_DIR: directory.join('approvals'), AGENT3_TOKENS_FILE: directory.join('tokens.json') };
+  mkdirSync(env.AGENT3_APPROVALS_DIR, { mode: 0o750 });
+  const token = (await agent3(['token', 'create', 'ends', '--profile', 'full'], env)).stdout.trim();
+  await using agent = await startAgent(env, ['bash', '-c', 'ulimit -n 64; exec "$@"', 'bash']);
+  using stack = new DisposableStack();
+  const connection = stack.use(await RawConnection.open(agent));
+  const answer = (text: string, expected: RegExp) =>
+    eventually(`it is answered ${expected}`, async () => {
+      connection.received = '';
+      connection.send(text);
+      return expected.test(await connection.until(/\}$/));
+    });
+  const list = '{"op":"list_sessions"}';
+  await answer(postText({ token }, list), /^HTTP\/1\.1 200/);
+  for (const one of await Promise.all(Array.from({ length: 80 }, () => RawConnection.open(agent)))) stack.use(one);
+  await eventually('no descriptor is free', () => readdirSync(`/proc/${agent.pid}/fd`).length >= 64);
+  await agent3(['token', 'revoke', 'ends'], env);
+  await answer(postText({ token }, list), /^HTTP\/1\.1 403/);
+  await agent3(['freeze', 'now'], env);
+  await answer(postText(agent, '{"op":"shell","args":{"cmd":"true"}}'), /"error":"Frozen"/);
+  stack.dispose();
+  await eventually('there is room', async () => (await agent.post(list)).status === 200);
+  expect((await agent.call('shell', { cmd: 'true' })).body.error).toBe('Frozen');
 });
 
 describe('a command may open as many files as the agent could when it was started', () => {
