@@ -107,16 +107,16 @@ const result = (name: string, stdout: string, more: Partial<Result> = {}): Resul
 describe('results', () => {
   test('are grouped by what is equal, the largest group first, the others as a difference where that is shorter', () => {
     const text = Array.from({ length: 40 }, (_, at) => `line ${at}\n`).join('');
-    const groups = groupResults(
-      [
-        result('web1', text.replace('line 20\n', 'other\n')),
-        ...['web2', 'web3', 'web4'].map((name) => result(name, text)),
-        result('web5', 'short\n'),
-        result('web6', text, { exitCode: 1 }),
-        result('web7', text, { stderr: 'warning\n' }),
-      ],
-      100_000,
-    );
+    const results = [
+      result('web1', text.replace('line 20\n', 'other\n')),
+      ...['web2', 'web3', 'web4'].map((name) => result(name, text)),
+      result('web5', 'short\n'),
+      result('web6', text, { exitCode: 1 }),
+      result('web7', text, { stderr: 'warning\n' }),
+    ];
+    let groups = groupResults(results, 100_000);
+    // On a busy machine a comparison may take longer than it may: then all of the output is shown.
+    for (let again = 0; again < 20 && groups[1]?.diff === undefined; again++) groups = groupResults(results, 100_000);
     expect(groups.map(({ servers }) => servers)).toEqual([['web[2-4]'], ['web1'], ['web5'], ['web6'], ['web7']]);
     expect(groups[0]).toEqual({ servers: ['web[2-4]'], exit_code: 0, stdout: text });
     expect(groups[1]?.diff).toBe('@@ -20,3 +20,3 @@\n line 19\n-line 20\n+other\n line 21\n');
