@@ -114,12 +114,19 @@ export function binaryHint(...texts: readonly string[]): Hint {
 }
 
 /** What shells and env(1) write about a script with CRLF line ends, or without its interpreter. */
-const NO_INTERPRETER = /\$'[^'\n]*\\r'|\\r['’]: No such file|cannot execute: required file not found|bad interpreter:/;
+const NO_INTERPRETER =
+  /\$'[^'\n]*\\r'|\\r['’]: No such file|\r: |cannot execute: required file not found|bad interpreter:/;
+
+/** What bash and sh write about a script whose end comes too early; not about the text of the command itself. */
+const TOO_SHORT = /(?<!-c): line \d+: syntax error: unexpected end of file|: \d+: Syntax error: end of file unexpected/;
 
 /** Explains why an existing script could not be run, by what a failed command has written. */
 export function scriptHint({ exit_code, cmd }: SessionRecord, stderr: string): Hint {
-  if (!exit_code || cmd.includes('\r') || !NO_INTERPRETER.test(stderr)) return undefined;
-  return "A script that it ran has CRLF line ends (sed -i 's/\\r$//' FILE), or its #! line names a program that is not there.";
+  if (!exit_code || cmd.includes('\r')) return undefined;
+  if (NO_INTERPRETER.test(stderr))
+    return "A script that it ran has CRLF line ends (sed -i 's/\\r$//' FILE), or its #! line names a program that is not there.";
+  if (!TOO_SHORT.test(stderr)) return undefined;
+  return "A script that it ran, or read from stdin, has CRLF line ends (send \\n only, or sed -i 's/\\r$//' FILE), or lacks its end, such as fi or done.";
 }
 
 /** Returns what the text of an ended command says about its outcome. */
@@ -147,16 +154,24 @@ function lineEndHint(cmd: string): string | undefined {
 
 /** Signals that end a command from outside, by number. */
 const ENDING_SIGNALS = new Map(
-  (['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM'] as const).map((name) => [constants.signals[name], name]),
+  (['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const).map((name) => [
+    constants.signals[name],
+    name,
+  ]),
 );
+/** After these, sent by kill_session, a command counts as done. */
+const SENT_ON_REQUEST: readonly (string | undefined)[] = ['SIGUSR1', 'SIGUSR2'];
 
 /** Reports a signal that ended a command, and the commonest reason: the search for a process found its own shell. */
 function signalHint({ status, exit_code, hits, cmd }: SessionRecord): string | undefined {
   const signal = status === 'done' ? ENDING_SIGNALS.get((exit_code ?? 0) - 128) : undefined;
   if (signal === undefined || (hits !== undefined && hits.memory > 0)) return undefined;
-  const what = `${signal} ended the command, and Agent3 did not send it`;
+  const isRequest = SENT_ON_REQUEST.includes(signal);
+  const what = `${signal} ended the command${isRequest ? '' : ', and Agent3 did not send it'}`;
   if (!looksForProcesses(cmd))
-    return `${what}: a process${signal === 'SIGKILL' ? ' or, without memory, the kernel' : ''} did.`;
+    return isRequest
+      ? undefined
+      : `${what}: a process${signal === 'SIGKILL' ? ' or, without memory, the kernel' : ''} did.`;
   return `${what}. Most likely it found its own shell, whose command line holds the pattern as well: write one letter of it in brackets, as in pkill -f '[n]ginx', or use pkill -x.`;
 }
 

@@ -231,7 +231,7 @@ export class Commands {
     const disk = new DiskWatch(session, limits.outputBytes, this.deps.store);
     const running = supervise(process, tree, limits, disk.room, async () => {
       const reason = await this.whySilent(session);
-      if (reason !== undefined) updateRecord(this.deps, session, { waited_for: reason.text });
+      if (reason !== undefined) updateRecord(this.deps, session, { waited_for: reason.what });
     });
     this.#running.set(session.id, running);
     for (const listener of this.#changed) listener();

@@ -2,7 +2,7 @@ import { appendFileSync, rmSync } from 'node:fs';
 import type { Verdict } from '../access/approvals.ts';
 import { type AgentError, InvalidArguments, ProfileUnavailable } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
-import { readProcFile } from '../linux/proc.ts';
+import { isInit, readProcFile } from '../linux/proc.ts';
 import type { Status } from '../process/beginning.ts';
 import type { EndReason, Outcome } from '../process/run.ts';
 import type { Decision } from '../rules/rule.ts';
@@ -16,10 +16,13 @@ import { forgetProbes } from './isolation.ts';
 /** Longer lists of process names say little. */
 const MOST_NAMES = 5;
 
-/** Returns the names of processes (`comm` in proc(5)), each once: `sleep, node ×2`. Programs choose them freely. */
+/**
+ * Returns the names of processes (`comm` in proc(5)), each once: `sleep, node ×2`. Programs choose them freely. The first
+ * process of a sandbox is the agent's, and has no name here.
+ */
 export function namesOf(pids: readonly number[]): string {
   const counts = new Map<string, number>();
-  for (const pid of pids) {
+  for (const pid of pids.filter((one) => !isInit(one))) {
     const comm = Buffer.from(readProcFile(`/proc/${pid}/comm`) ?? '', 'latin1').toString();
     const name = visibleLine(comm.replace(/\n$/, '')).trim();
     if (name !== '') counts.set(name, (counts.get(name) ?? 0) + 1);

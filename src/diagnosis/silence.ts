@@ -5,6 +5,9 @@ import { BUSY_PERCENT, findWait, type NamedProcess, type OpenInput, type Wait } 
 
 /** Why a command is silent. */
 export interface Silence {
+  /** What it waits for. */
+  readonly what: string;
+  /** The same, with the call that helps while it runs. */
   readonly text: string;
   /** Whether it waits for input. */
   readonly asks: boolean;
@@ -18,6 +21,7 @@ export interface Silence {
 
 /** Why a command is silent whose terminal the owner has taken over. */
 export const OWNER_TYPES: Silence = {
+  what: 'Your owner typed in its terminal.',
   text: 'Your owner is typing in this terminal: write_session writes nothing until it is handed back. Follow it with read_session and wait.',
   asks: true,
   serves: false,
@@ -57,39 +61,49 @@ async function lookAt(
   const wait = await findWait(members(), input, turn);
   if (wait === undefined) return undefined;
   const asks = wait.kind === 'input';
+  const what = describeWait(wait, (one) => nameOf(one, mask));
+  const advice = adviceFor(wait);
   return {
-    text: describeWait(wait, (one) => nameOf(one, mask)),
+    what: `${what}.`,
+    text: advice === undefined ? `${what}.` : `${what}: ${advice}.`,
     asks,
     serves: wait.kind === 'network' && wait.socket.state === 'listening',
     calls: asks ? ['write_session'] : wait.kind === 'stopped' ? ['kill_session'] : [],
   };
 }
 
-/** Describes what a command waits for, as a sentence for the model. */
+/** Describes what a command waits for, as a sentence for the model, without the full stop. */
 function describeWait(wait: Wait, nameOf: (one: NamedProcess) => string): string {
   const who = nameOf(wait.process);
   switch (wait.kind) {
     case 'input':
-      return wait.on === 'terminal'
-        ? `${who} waits for input on its terminal: answer with write_session.`
-        : `${who} waits for input: send it with write_session, or close: true for its end.`;
+      return `${who} waits for input${wait.on === 'terminal' ? ' on its terminal' : ''}`;
     case 'lock':
-      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${wait.holder === undefined ? 'a process that cannot be seen' : nameOf(wait.holder)}.`;
+      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${wait.holder === undefined ? 'a process that cannot be seen' : nameOf(wait.holder)}`;
     case 'network':
-      return `${who} ${describeSocket(wait.socket)}.`;
+      return `${who} ${describeSocket(wait.socket)}`;
     case 'cpu':
-      return `${who} is busy with the CPU (${wait.percent} %${wait.percent < BUSY_PERCENT ? ', as much as a busy machine assigns it' : ''}).`;
+      return `${who} is busy with the CPU (${wait.percent} %${wait.percent < BUSY_PERCENT ? ', as much as a busy machine assigns it' : ''})`;
     case 'disk':
-      return `${who} waits for a disk or a file system.`;
+      return `${who} waits for a disk or a file system`;
     case 'stopped':
-      return `${who} is stopped (SIGSTOP): kill_session with signal CONT continues it.`;
+      return `${who} is stopped (SIGSTOP)`;
     case 'sleep':
-      return wait.seconds === undefined ? `${who} sleeps.` : `${who} sleeps for ${formatSeconds(wait.seconds)}.`;
+      return wait.seconds === undefined ? `${who} sleeps` : `${who} sleeps for ${formatSeconds(wait.seconds)}`;
     case 'fifo':
-      return `${who} waits for the other side of the named pipe ${wait.path.slice(0, 200)}.`;
+      return `${who} waits for the other side of the named pipe ${wait.path.slice(0, 200)}`;
     default:
       return wait satisfies never;
   }
+}
+
+/** Returns the call that helps a command which waits; undefined if none does. */
+function adviceFor(wait: Wait): string | undefined {
+  if (wait.kind === 'stopped') return 'kill_session with signal CONT continues it';
+  if (wait.kind !== 'input') return undefined;
+  return wait.on === 'terminal'
+    ? 'answer with write_session'
+    : 'send it with write_session, or close: true for its end';
 }
 
 /** A longer name is cut: the first words distinguish processes. */

@@ -76,7 +76,9 @@ function hint(signal: string, signalled: number, status: SessionStatus, alive: b
     };
   if (!alive) return undefined;
   const subject = status === 'running' ? 'The command' : 'A process that the command left behind';
-  if (['STOP', 'CONT', 'USR1', 'USR2', 'HUP'].includes(signal))
+  if (signal === 'STOP')
+    return { text: `${subject} is stopped: kill_session with signal CONT continues it.`, calls: ['kill_session'] };
+  if (['CONT', 'USR1', 'USR2', 'HUP'].includes(signal))
     return { text: `${subject} still runs; read_session shows what it writes.`, calls: ['read_session'] };
   return signal === 'KILL'
     ? { text: `${subject} is ending. read_session with wait shows its end.`, calls: ['read_session'] }

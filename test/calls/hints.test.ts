@@ -13,7 +13,7 @@ test('the look for redirections takes time with the length of a command, whateve
 
 test('systemd-run is named for what serves clients, where it may be started', () => {
   const running = { status: 'running' } as SessionRecord;
-  const silence = { text: 'it listens', asks: false, serves: true, calls: [] };
+  const silence = { what: '', text: 'it listens', asks: false, serves: true, calls: [] };
   expect(lastingHint(running, silence, true)).toContain('systemd-run --unit=NAME COMMAND');
   expect(lastingHint(running, silence, false)).toBeUndefined();
   expect(lastingHint(running, { ...silence, serves: false }, true)).toBeUndefined();

@@ -83,7 +83,12 @@ describe('kill_session', () => {
 
   test.concurrent('reaches a command that was stopped', async () => {
     const session = await running('sleep 300');
-    expect((await kill({ session, signal: 'STOP' })).status).toBe('running');
+    const stopped = await kill({ session, signal: 'STOP' });
+    expect(stopped).toMatchObject({ status: 'running' });
+    expect(stopped.message).toBe('The command is stopped: kill_session with signal CONT continues it.');
+    expect((await agent.read({ session, wait: 5 })).message).toMatch(/\(SIGSTOP\): kill_session with signal CONT/);
+    expect((await kill({ session, signal: 'CONT' })).message).toContain('still runs');
+    await kill({ session, signal: 'STOP' });
     expect(await kill({ session })).toMatchObject({ status: 'killed', exit_code: 143 });
   });
 

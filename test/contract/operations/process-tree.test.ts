@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import type { Answer } from '../../helpers/answer.ts';
+import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { gone, isAlive, pidIn, processesWith } from '../../helpers/processes.ts';
 import { Trigger } from '../../helpers/trigger.ts';
@@ -124,6 +125,12 @@ test('a command that starts processes faster than one can count them is stopped,
 });
 
 describe('the names of left-behind processes', () => {
+  test.skipIf(ensurePrograms('bwrap').length > 0)('are of the command, and not of its sandbox', async () => {
+    await using boxed = await startAgent({ AGENT3_PROFILE: 'readonly' });
+    const { message } = await boxed.shell({ cmd: 'sleep 300 & echo up' });
+    expect(message).toContain('1 process it started (sleep) is');
+  });
+
   test.concurrent('are said: at most five, the most frequent first, on one line', async () => {
     const cmd = `d=$(mktemp -d); for name in one two three four five $'a\nb'; do cp /bin/sleep "$d/$name"; "$d/$name" 300 & done
       "$d/three" 300 & until [ "$(pgrep -cf "^$d/")" -ge 7 ]; do sleep 0.05; done; rm -r "$d"`;

@@ -74,6 +74,7 @@ describe('the answer of shell', () => {
     ["pkill -f 'nosuch_of_tests'; echo after", 143],
     ['pkill -9 --full nosuch_of_tests; echo after', 137],
     ['kill $(pgrep -f nosuch_of_tests); echo after', 143],
+    ['pkill -USR1 -f nosuch_of_tests; sleep 5; echo after', 138],
     ["ps axww -o pid,args | grep nosuch_of_tests | awk '{print $1}' | xargs kill -HUP; sleep 5; echo after", 129],
   ])('tells a command that found itself by its own text: %s', async (text, exit_code) => {
     // Another pattern each time: the other tests run at the same time.
@@ -106,6 +107,15 @@ describe('the answer of shell', () => {
       expect(answer.exit_code).not.toBe(0);
       expect(answer.message).toStartWith('A script that it ran has CRLF line ends (sed -i');
     }
+    const conditional = 'if true\r\nthen echo yes\r\nfi\r\n';
+    for (const shell of ['bash', 'sh'])
+      for (const { message } of [
+        await run(conditional, shell),
+        await agent.shell({ cmd: `${shell} -s`, stdin: conditional }),
+      ])
+        expect(message).toContain('A script that it ran, or read from stdin, has CRLF line ends');
+    expect((await run('test 1 -eq 5\r\nexit 3\r\n', 'bash')).message).toStartWith('A script that it ran has CRLF');
+    expect((await agent.shell({ cmd: 'if true; then echo yes' })).message).toBeUndefined();
     expect((await run('echo "\\$\'a\\r\'" >&2\n', 'bash')).message).toBeUndefined();
     expect((await run('exit 3\n', 'bash')).message).toBeUndefined();
   });

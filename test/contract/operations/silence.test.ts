@@ -97,6 +97,22 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     expect(Number(seconds)).toBeWithin(300, 401);
   });
 
+  test.concurrent('what a call would have helped, but no call that now comes too late', async () => {
+    for (const [cmd, way, told] of [
+      ['read -r x', { pty: true }, /silent: bash \(pid \d+\) waits for input on its terminal\. /],
+      ['read -r x', { interactive: true }, /silent: bash \(pid \d+\) waits for input\. /],
+      ['kill -STOP $$', {}, /silent: bash \(pid \d+\) is stopped \(SIGSTOP\)\. /],
+    ] as const) {
+      const { session } = await agent.shell({ cmd, ...way, timeout: 3, background: true });
+      const { message } = await eventually('its limit', async () => {
+        const now = await agent.read({ session });
+        return now.status === 'timeout' && now;
+      });
+      expect(message).toMatch(told);
+      expect(message).not.toContain('_session');
+    }
+  });
+
   test.concurrent('its words, without their secrets', async () => {
     const words = `bash -c 'exec -a nightly-backup sleep 300' --password=hunter2-of-backup`;
     await expectTold(words, /nightly-backup 300 \(pid \d+\) sleeps/);
@@ -142,7 +158,7 @@ describe('of a command that was silent until its limit, the answer tells', () =>
   });
 
   test.concurrent('that it is stopped', async () => {
-    await expectTold('kill -STOP $$; true', /is stopped \(SIGSTOP\): kill_session with signal CONT/);
+    await expectTold('kill -STOP $$; true', /is stopped \(SIGSTOP\)\. /);
   });
 });
 
