@@ -73,8 +73,14 @@ class Stall implements Disposable {
  */
 export async function sendFile(deps: CopyDeps, local: string, remote: string): Promise<void> {
   const { client, server } = deps;
-  await using file = await openLocal(local, 'r');
-  const { size, mode } = await file.stat();
+  await using file = await openLocal(local, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stat = await file.stat();
+  // Others have no size: their copy would be empty.
+  if (!stat.isFile())
+    throw new CopyFault(
+      `${local} is not a regular file. To send what a program writes: PROGRAM | agent3 exec 'cat > FILE'`,
+    );
+  const { size, mode } = stat;
   const args = { ...(server !== undefined && { server }), path: remote, mode: octal(mode) };
   const backoff = deps.backoff();
   let link = await linkFrom<{ readonly url: string }>(deps, 'upload', args);
@@ -116,6 +122,9 @@ const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | cons
  * connection. Throws a `ClientFault`.
  */
 export async function fetchFile(deps: CopyDeps, remote: string, local: string): Promise<void> {
+  // A rename would replace a device such as /dev/null.
+  if ((await stat(local).catch(() => undefined))?.isFile() === false)
+    throw new CopyFault(`${local} is not a regular file, so it is not replaced. Copy to another name.`);
   const part = `${local}.agent3-part`;
   const file = await openLocal(part, NEW_FILE);
   const removePart = (): void => rmSync(part, { force: true });

@@ -129,6 +129,19 @@ describe('agent3 cp', () => {
     for (const root of [there, back]) expect(readFileSync(`${root}/file`, 'utf8')).toBe('x');
   });
 
+  test('sends no pipe or device, which would arrive empty, and replaces none', async () => {
+    const [pipe, target] = [newPath(), newPath()];
+    Bun.spawnSync(['mkfifo', pipe]);
+    for (const source of [pipe, '/dev/null']) {
+      const said = `agent3: ${source} is not a regular file. To send what a program writes: PROGRAM | agent3 exec 'cat > FILE'\n`;
+      expect(await cp(source, `:${target}`)).toEqual({ code: 1, stdout: '', stderr: said });
+    }
+    expect(existsSync(target)).toBe(false);
+    const kept = `agent3: ${pipe} is not a regular file, so it is not replaced. Copy to another name.\n`;
+    expect(await cp(':/etc/hostname', pipe)).toEqual({ code: 1, stdout: '', stderr: kept });
+    expect(statSync(pipe).isFIFO()).toBe(true);
+  });
+
   test.each(['requests', 'answers'] as const)('goes on where a connection broke, counted by %s', async (counted) => {
     const bytes = random(9 * MIB);
     const [from, to] = [newPath(), newPath()];
