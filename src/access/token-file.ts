@@ -5,7 +5,6 @@ import {
   fchmodSync,
   fsyncSync,
   openSync,
-  readFileSync,
   renameSync,
   statSync,
   writeSync,
@@ -14,7 +13,7 @@ import { dirname } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { ownershipFault, syncDirectory } from '../lib/files.ts';
+import { ownershipFault, readRegular, syncDirectory } from '../lib/files.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 import { withReserve } from '../linux/open-files.ts';
@@ -205,7 +204,7 @@ function readText(path: string, own: number | undefined): string | undefined {
   try {
     const fault = ownershipFault(path, own);
     if (fault !== undefined) throw new TokenFileFault(`${path} is not used: ${fault}`);
-    return withReserve(() => readFileSync(path, 'utf8'));
+    return withReserve(() => readRegular(path).toString('utf8'));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     if (error instanceof TokenFileFault) throw error;

@@ -1,7 +1,8 @@
-import { constants, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { constants, existsSync, openSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { finishPutAside } from '../lib/files.ts';
+import { describeErrno, isDenied } from '../lib/errors.ts';
+import { finishPutAside, readRegular } from '../lib/files.ts';
 
 /** Older files of a record that are kept, by the agent and by ops/agent3.logrotate. */
 export const KEPT_FILES = 90;
@@ -47,10 +48,19 @@ export function finishRotation(path: string): void {
   }
 }
 
-/** Returns the bytes of a file of a record. Throws the system's error. */
-export function readRecordFile(path: string): Uint8Array {
-  const bytes = readFileSync(path);
-  return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+/**
+ * Returns the bytes of a file of a record. Throws the system's error. With `damaged`, a damaged file has no bytes, and
+ * `damaged` is called with the reason.
+ */
+export function readRecordFile(path: string, damaged?: (why: string) => void): Uint8Array {
+  try {
+    const bytes = readRegular(path);
+    return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+  } catch (error) {
+    if (damaged === undefined || isDenied(error)) throw error;
+    damaged(describeErrno(error));
+    return new Uint8Array(0);
+  }
 }
 
 /** Opens the file of a record for appending. Throws the system's error. */

@@ -1,5 +1,6 @@
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { createGunzip } from 'node:zlib';
+import { errnoOf } from '../lib/errors.ts';
 import { type AuditLine, parseLine } from './chain.ts';
 import { recordFiles } from './files.ts';
 
@@ -211,19 +212,24 @@ async function walkPacked(file: string, found: Finding, { rest }: SearchLimits):
     if (kept.length > most + 1) kept.splice(0, 1);
     return true;
   };
-  walk: for await (const piece of createReadStream(file).pipe(createGunzip())) {
-    await rest();
-    const chunk: Uint8Array = piece;
-    read += chunk.length;
-    let from = 0;
-    for (let feed = chunk.indexOf(LINE_FEED); feed !== -1; feed = chunk.indexOf(LINE_FEED, from)) {
-      const bytes =
-        open.length === 0 ? chunk.subarray(from, feed) : Buffer.concat([...open, chunk.subarray(from, feed)]);
-      open = [];
-      from = feed + 1;
-      if (!keep(bytes)) break walk;
+  try {
+    walk: for await (const piece of createReadStream(file).pipe(createGunzip())) {
+      await rest();
+      const chunk: Uint8Array = piece;
+      read += chunk.length;
+      let from = 0;
+      for (let feed = chunk.indexOf(LINE_FEED); feed !== -1; feed = chunk.indexOf(LINE_FEED, from)) {
+        const bytes =
+          open.length === 0 ? chunk.subarray(from, feed) : Buffer.concat([...open, chunk.subarray(from, feed)]);
+        open = [];
+        from = feed + 1;
+        if (!keep(bytes)) break walk;
+      }
+      if (from < chunk.length) open.push(chunk.slice(from));
     }
-    if (from < chunk.length) open.push(chunk.slice(from));
+  } catch (error) {
+    // A damaged file hides no other; `audit verify` reports it.
+    if (errnoOf(error)?.startsWith('Z_') !== true) throw error;
   }
   for (const line of kept.reverse()) if (!found.take(line)) break;
   return read;

@@ -63,8 +63,12 @@ export function verifyRecord(
   const before = readHead(seal, path);
   const files = recordFiles(path);
   const walk = new Walk(seal, typeof before === 'string' ? undefined : before.seq);
-  for (let index = 0, bytes = readIfAny(files[0]); bytes !== undefined; index++) {
-    const next = readIfAny(files[index + 1]);
+  const read = (file: string | undefined): Uint8Array | undefined =>
+    file === undefined
+      ? file
+      : readRecordFile(file, (why) => walk.findings.push({ file, line: 0, what: `it cannot be read: ${why}` }));
+  for (let index = 0, bytes = read(files[0]); bytes !== undefined; index++) {
+    const next = read(files[index + 1]);
     walk.file(files[index] ?? path, bytes, next === undefined ? 0 : leftBefore(next, seal));
     bytes = next;
   }
@@ -94,10 +98,6 @@ export function verifyRecord(
       ...endFaults(seal, path, before, after, walk).map((what) => ({ ...end, what })),
     ],
   };
-}
-
-function readIfAny(file: string | undefined): Uint8Array | undefined {
-  return file === undefined ? undefined : readRecordFile(file);
 }
 
 function readHead(seal: Seal, path: string): HeadState {
@@ -279,7 +279,8 @@ function describeAll({ files, lines, first, last, findings }: Verification): str
       ? ''
       : `, number ${first.seq} (${visibleLine(first.time)}) to ${last.seq} (${visibleLine(last.time)})`;
   const all = `${lines} ${lines === 1 ? 'line' : 'lines'} in ${files.length} ${files.length === 1 ? 'file' : 'files'}${range}`;
-  return findings.length === 0 ? `✓ ${all}: whole` : `${all}: ${findings.length} findings`;
+  const count = findings.length;
+  return count === 0 ? `✓ ${all}: whole` : `${all}: ${count} ${count === 1 ? 'finding' : 'findings'}`;
 }
 
 function describeSeals({ sealed, unsealed, ofOtherKey }: Verification, hasKey: boolean): string {

@@ -9,7 +9,7 @@ import { checkSignatures, describeSigners } from '../console/signed-lines.ts';
 import { installedAuditKey } from '../install/installed.ts';
 import { delay } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { describeErrno } from '../lib/errors.ts';
+import { describeErrno, isDenied } from '../lib/errors.ts';
 import { visibleJson, visibleJsonText, visibleLine } from '../lib/visible.ts';
 import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail } from './exit.ts';
@@ -123,9 +123,7 @@ async function tailAudit(
   if (files.length === 0 && options.follow !== true) fail(EXIT_FAILURE, `there is no record ${path}`);
   let found: Uint8Array[] = [];
   for (const file of files.reverse()) {
-    const matching = attempt(file, () => [...linesOf(readRecordFile(file))])
-      .map(({ bytes }) => bytes)
-      .filter(wanted);
+    const matching = linesIn(file).filter(wanted);
     found = [...matching, ...found].slice(-options.lines || Number.POSITIVE_INFINITY);
     if (found.length >= options.lines) break;
   }
@@ -151,15 +149,15 @@ async function grepAudit(pattern: string | undefined, options: AuditFilter): Pro
   if (files.length === 0) fail(GREP_EXIT.trouble, `there is no record ${path}`);
   let count = 0;
   for (const file of files) {
-    const found = attempt(file, () => [...linesOf(readRecordFile(file))], GREP_EXIT.trouble)
-      .map(({ bytes }) => bytes)
-      .filter((bytes) => wanted(bytes) && matches.test(Buffer.from(bytes).toString('utf8')));
+    const found = linesIn(file, GREP_EXIT.trouble).filter(
+      (bytes) => wanted(bytes) && matches.test(Buffer.from(bytes).toString('utf8')),
+    );
     count += found.length;
     await print(found.map(textOf));
   }
   if (count > 0) return;
   await noteNoMatch();
-  process.exit(GREP_EXIT.noMatch);
+  process.exit(process.exitCode ?? GREP_EXIT.noMatch);
 }
 
 /** Waits for the reader, so that a long record is not held in memory, and not read further when the reader has gone. */
@@ -251,10 +249,21 @@ function whatOf(line: AuditLine, text: (name: string) => string): string {
   }
 }
 
+/** Returns the lines of a file. Of one that is damaged it says so, and the program ends with `code` after the others. */
+function linesIn(file: string, code: ExitCode = EXIT_FAILURE): Uint8Array[] {
+  const damaged = (why: string): void => {
+    process.exitCode = code;
+    process.stderr.write(`agent3: ${visibleLine(`${file} cannot be read: ${why}`)}\n`);
+  };
+  const bytes = attempt(file, () => readRecordFile(file, damaged), code);
+  return [...linesOf(bytes)].map((line) => line.bytes);
+}
+
 function attempt<T>(path: string, work: () => T, code: ExitCode = EXIT_FAILURE): T {
   try {
     return work();
   } catch (error) {
-    fail(code, `${path} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+    const cure = isDenied(error) ? '. Try it with sudo.' : '';
+    fail(code, `${path} cannot be read: ${describeErrno(error)}${cure}`);
   }
 }

@@ -236,6 +236,11 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** Whether a permission is missing. */
+export function isDenied(error: unknown): boolean {
+  return ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '');
+}
+
 /** Whether the agent, or the machine, has as many files open as it may. */
 export function isOutOfFiles(error: unknown): boolean {
   return ['EMFILE', 'ENFILE'].includes(errnoOf(error) ?? '');
@@ -249,15 +254,23 @@ const ERRNO_SENTENCES: Readonly<Record<string, string>> = {
   EPERM: 'permission denied',
   ENOENT: 'it does not exist',
   ENOTDIR: 'it is not a directory',
+  EISDIR: 'it is a directory',
   EMFILE: 'the agent has too many open files',
   ENFILE: 'the machine has too many open files',
   EAGAIN: 'the machine has no room for another process',
   ENOMEM: 'the machine is out of memory',
   EIO: 'the disk reports an error',
+  // Of zlib.
+  Z_DATA_ERROR: 'the compressed file is damaged',
+  Z_BUF_ERROR: 'the compressed file is cut off',
 };
+
+/** What should be a file is a pipe, a device or a socket. Reading it may wait forever. */
+export class NotAFile extends Error {}
 
 /** Describes a system error for a message: `the disk is full (ENOSPC)`. */
 export function describeErrno(error: unknown): string {
+  if (error instanceof NotAFile) return 'it is not a regular file';
   const code = errnoOf(error);
   if (code === undefined) return 'an unexpected error';
   return `${ERRNO_SENTENCES[code] ?? 'the system refused it'} (${code})`;

@@ -8,6 +8,7 @@ import {
   fsyncSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   renameSync,
   rmSync,
@@ -16,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf } from './errors.ts';
+import { errnoOf, NotAFile } from './errors.ts';
 
 /**
  * Returns a text that changes with every write of a file, and with its owner and mode; if the system shows none, the
@@ -40,12 +41,16 @@ export function ownershipFault(path: string, own: number | undefined = process.g
   return writableFault(path) ?? ownerFault(path, own);
 }
 
-/** Returns why others than its owner may have changed a file. Throws the system's error. */
+/** Returns why others than its owner may have changed a file or directory. Throws the system's error, and `NotAFile`. */
 export function writableFault(path: string): string | undefined {
-  const { mode } = statSync(path);
+  const stat = statSync(path);
+  if (!stat.isFile() && !stat.isDirectory()) throw new NotAFile();
+  const { mode } = stat;
   if ((mode & OTHERS_WRITE) === 0) return undefined;
   const octal = (mode & 0o7777).toString(8).padStart(4, '0');
-  return `others than its owner may write to it (mode ${octal}): chmod go-w ${path}`;
+  // Others rely on the mode of a directory such as /tmp.
+  const cure = (mode & STICKY) === 0 ? `chmod go-w ${path}` : 'choose a directory of its own';
+  return `others than its owner may write to it (mode ${octal}): ${cure}`;
 }
 
 /**
@@ -59,6 +64,7 @@ export function ownerFault(path: string, own: number | undefined = process.geteu
 }
 
 const OTHERS_WRITE = 0o022;
+const STICKY = 0o1000;
 
 function isRootsAlone(directory: string): boolean {
   const { uid, mode } = statSync(directory);
@@ -84,6 +90,18 @@ export function readPlain<T>(path: string, read: (fd: number, stat: Stats) => T)
     const stat = fstatSync(fd);
     if (!stat.isFile()) throw new Error(`${path} is not a file`);
     return read(fd, stat);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Returns the bytes of a file, through links. Throws the system's error, and `NotAFile` instead of waiting for a pipe. */
+export function readRegular(path: string): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() && !stat.isDirectory()) throw new NotAFile();
+    return readFileSync(fd);
   } finally {
     closeSync(fd);
   }

@@ -70,6 +70,16 @@ asRoot('a file that others than root may have written is not used', () => {
   expect(() => readTokens(path)).toThrow(/is not used: it belongs to the user with the number 65534/);
 });
 
+test('what is not a file is neither waited for nor made another', () => {
+  using directory = new TemporaryDirectory();
+  const pipe = directory.join('tokens.json');
+  Bun.spawnSync(['mkfifo', pipe]);
+  // Root that obeys `chmod go-w /dev/null` breaks the machine.
+  for (const path of [pipe, '/dev/null'])
+    expect(() => readTokens(path)).toThrow(`${path} cannot be read: it is not a regular file`);
+  expect(() => readTokens('/tmp')).toThrow('(mode 1777): choose a directory of its own');
+});
+
 asRoot('root may look after the file of another user’s agent, which lies in a directory of that user', () => {
   using directory = new TemporaryDirectory();
   const path = directory.join('tokens.json');

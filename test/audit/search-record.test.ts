@@ -68,6 +68,18 @@ describe('a search of the record', () => {
     expect(seqs).toEqual(Array.from({ length: 5 * PER_DAY }, (_, at) => 5 * PER_DAY - at));
   });
 
+  test('is not ended by a file that is damaged or cut off', async () => {
+    using other = new TemporaryDirectory();
+    const record = other.join('audit.jsonl');
+    writeFileSync(`${record}.3.gz`, Bun.gzipSync(Buffer.from(dayOf(0))));
+    writeFileSync(`${record}.2.gz`, 'no gzip');
+    writeFileSync(`${record}.1.gz`, Bun.gzipSync(Buffer.from(dayOf(1))).subarray(0, 2000));
+    writeFileSync(record, dayOf(2));
+    const limits = { lines: 100, bytes: 64 * 1_048_576, rest };
+    const { lines } = await searchRecord(record, { text: '/4242' }, limits);
+    expect(lines.map((line) => line['cmd'])).toEqual(['echo Run 2/4242', 'echo Run 0/4242']);
+  });
+
   test('of a day reads the lines of that day alone', async () => {
     for (const day of [1, 2, 3, 4]) {
       chunks = 0;

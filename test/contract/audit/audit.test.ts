@@ -279,6 +279,35 @@ describe('agent3 audit grep and tail', () => {
   });
 });
 
+test('a rotated file that is damaged, or not a file, is a finding, and hides no other line', async () => {
+  const path = newRecord();
+  await using agent = await startAgent({ AGENT3_AUDIT_FILE: path });
+  await agent.shell({ cmd: 'echo MARKED' });
+  const packed = gzipSync(readFileSync(path));
+  writeFileSync(`${path}.3.gz`, 'no gzip');
+  writeFileSync(`${path}.2.gz`, packed.subarray(0, packed.length / 2));
+  Bun.spawnSync(['mkfifo', `${path}.1`]);
+  const { code, stdout, stderr } = await verify(path);
+  expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
+  const told = [
+    `${path}.3.gz: it cannot be read: the compressed file is damaged (Z_DATA_ERROR)`,
+    `${path}.2.gz: it cannot be read: the compressed file is cut off (Z_BUF_ERROR)`,
+    `${path}.1: it cannot be read: it is not a regular file`,
+  ];
+  expect(stdout.split('\n').slice(0, 3)).toEqual(told.map((line) => `✗ ${line}`));
+  const [tail, grep] = await Promise.all([
+    agent3(['audit', 'tail', '-n', '99', '--file', path]),
+    agent3(['audit', 'grep', 'MARKED', '--file', path]),
+  ]);
+  for (const { stdout, stderr } of [tail, grep]) {
+    expect(stdout).toContain('echo MARKED');
+    expect(stderr.trimEnd().split('\n')).toHaveLength(3);
+  }
+  expect([tail.code, grep.code]).toEqual([1, 2]);
+  // What is older is read only when it is needed.
+  expect(await agent3(['audit', 'tail', '-n', '1', '--file', path])).toMatchObject({ code: 0, stderr: '' });
+});
+
 describe('agent3 audit verify --require-key', () => {
   const KEY = 'a-key-of-the-record-with-40-characters-x';
   const strictly = (path: string, env: Record<string, string> = {}) =>
