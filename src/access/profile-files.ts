@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { KindGuard, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeSchema, preview } from '../lib/describe-schema.ts';
-import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { ownerFault, ownershipFault, writableFault } from '../lib/files.ts';
+import { describeErrno, errnoOf, NotAFile } from '../lib/errors.ts';
+import { ownerFault, ownershipFault, readRegular, writableFault } from '../lib/files.ts';
 import { withReserve } from '../linux/open-files.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 
@@ -84,10 +84,10 @@ export function readProfile(path: string): Profile | readonly string[] {
   try {
     const fault = writableFault(path);
     if (fault !== undefined) return [fault];
-    const text = withReserve(() => readFileSync(path, 'utf8'));
+    const text = withReserve(() => readRegular(path).toString('utf8'));
     value = path.endsWith('.json') ? JSON.parse(text) : parseToml(text);
   } catch (error) {
-    if (errnoOf(error)?.startsWith('E') === true) return [unread(error)];
+    if (error instanceof NotAFile || errnoOf(error)?.startsWith('E') === true) return [unread(error)];
     return [`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`];
   }
   if (!Value.Check(profileSchema, value)) return schemaFaults(value);

@@ -17,8 +17,11 @@ export function profileMistakes({ source }: Profile): string[] {
 }
 
 function rulesIn(source: string): NonNullable<ProfileFile['rules']> {
-  const { rules = [] }: ProfileFile = source === '' ? {} : JSON.parse(source);
-  return rules;
+  return fileOf(source).rules ?? [];
+}
+
+function fileOf(source: string): ProfileFile {
+  return source === '' ? {} : JSON.parse(source);
 }
 
 /** Returns, a sentence each, what the owner of a usable profile may not have meant. */
@@ -28,7 +31,15 @@ export function profileNotes(profile: Profile, machine: Machine): string[] {
     ...rules.flatMap((rule, index) => ruleNotes(`rule ${index + 1}`, rule)),
     ...shadowNotes(rules.map(ruleOf)),
     ...limitNotes(profile, machine),
+    ...hideNotes(profile.source),
   ];
+}
+
+/** An owner may know other patterns from shells and from rules, and what they name would be shown. */
+function hideNotes(source: string): string[] {
+  return (fileOf(source).hide ?? [])
+    .filter((path) => /[?[{]|\*\*/.test(path))
+    .map((path) => `hide ${path}: * is any part of one name; ?, [ and { are only themselves`);
 }
 
 const MIB = 1_048_576;

@@ -1,4 +1,6 @@
+import { posix } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
+import { ABSOLUTE_PATH, PATH_OR_HOME } from '../lib/limits.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { actionSchema, letsAllThrough, type Ruleset, ruleOf, ruleSchema } from '../rules/rule.ts';
 import { ruleFaults } from '../rules/rule-faults.ts';
@@ -27,7 +29,8 @@ export type OperationName = (typeof OPERATIONS)[number];
 /** Further operations of a hub. */
 export const FLEET_OPERATIONS = ['list_servers', 'run_on', 'read_run'] as const;
 
-const absolute = (description: string) => Type.String({ pattern: '^/', maxLength: 3000, description });
+const absolute = (description: string) => Type.String({ pattern: ABSOLUTE_PATH, maxLength: 3000, description });
+const hidden = Type.String({ pattern: PATH_OR_HOME, maxLength: 3000 });
 
 /** The schema of a profile file. */
 export const profileSchema = Type.Object(
@@ -53,13 +56,13 @@ export const profileSchema = Type.Object(
     directory: Type.Optional(absolute('Directory of a workspace: commands start there and may write to it.')),
     network: Type.Optional(Type.Boolean({ description: 'Whether commands may use the network of the machine.' })),
     hide: Type.Optional(
-      Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
+      Type.Array(hidden, {
         maxItems: 200,
         description: 'More paths to hide; ~/ is every home, * a part of a name.',
       }),
     ),
     show: Type.Optional(
-      Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
+      Type.Array(hidden, {
         maxItems: 200,
         description: 'Entries of the built-in list of secrets to show.',
       }),
@@ -266,6 +269,9 @@ function describe({ description }: Profile, { rules = [], otherwise = 'allow', l
   return within.length === 0 ? description : `${description.slice(0, -1)}, within its ${within.join(' and ')}.`;
 }
 
+/** Directories of the programs, libraries and devices that every command needs. */
+const NEEDED: readonly string[] = ['/', '/usr', '/usr/bin', '/usr/lib', '/usr/lib64', '/bin', '/lib', '/lib64', '/dev'];
+
 function faultsOf(file: ProfileFile, base: Profile): string[] {
   const faults: string[] = [];
   if (base.name === 'workspace' && file.directory === undefined) {
@@ -279,6 +285,8 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   if (base.sandbox === undefined && (file.network ?? file.hide ?? file.show) !== undefined) {
     faults.push('network, hide and show need extends = "readonly" or "workspace"');
   }
+  const needed = file.hide?.find((path) => NEEDED.includes(posix.resolve(path)));
+  if (needed !== undefined) faults.push(`hide ${needed}: no command could run. Hide what is secret in it`);
   const own = file.show?.find((path) => OWN.includes(path));
   if (own !== undefined) faults.push(`show ${own}: the agent's own settings and records stay hidden`);
   const unknown = file.show?.find((path) => !SECRETS.includes(path));

@@ -5,7 +5,7 @@ import { isatty } from 'node:tty';
 import { type Command, Option } from '@commander-js/extra-typings';
 import { overlapFault } from '../access/access.ts';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
-import { describeFileFaults, readProfile } from '../access/profile-files.ts';
+import { describeFileFaults, type FaultyFile, type ProfileSet, readProfile } from '../access/profile-files.ts';
 import { profileMistakes, profileNotes } from '../access/profile-notes.ts';
 import {
   faultsHere,
@@ -108,14 +108,12 @@ async function checkProfiles(files: readonly string[], options: ProfileOptions):
 }
 
 async function check(files: readonly string[], options: ProfileOptions): Promise<Checked[]> {
-  const { profiles, faulty } =
-    files.length === 0
-      ? profilesIn(profilesDirectory(options.dir))
-      : { profiles: new Map(files.map((file) => [file, readOrFail(file, options)])), faulty: [] };
+  const inForce = profilesIn(profilesDirectory(options.dir));
+  const { profiles, faulty } = files.length === 0 ? inForce : readNamed(files, inForce, options);
   const own = readManifest(PATHS.manifest)?.user;
   const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
   const ofMachine = await machineFaults([...profiles.values()], own);
-  const others = [...profiles.values(), ...profilesIn(profilesDirectory(options.dir)).profiles.values()];
+  const others = [...profiles.values(), ...inForce.profiles.values()];
   const read = [...profiles.values()].map((profile): Checked => {
     const fault = ofMachine.get(profile.name);
     const words = overlapFault(profile, others, overlaps) ?? (fault && faultText(fault));
@@ -166,15 +164,19 @@ async function explainProfile(
 /** Exit codes of the answers; 1 and 2 are errors. */
 const EXIT_OF: Readonly<Record<Action, number>> = { allow: 0, confirm: 3, deny: 4 };
 
-/** Checks a file in the directory of an agent as that agent does. */
-function readOrFail(path: string, options: ProfileOptions): Profile {
+/** Reads these files, those in the directory of an agent as that agent does. */
+function readNamed(files: readonly string[], { faulty: inForce }: ProfileSet, options: ProfileOptions): ProfileSet {
   const directory = profilesDirectory(options.dir);
-  const isInForce = directory !== undefined && dirname(resolve(path)) === resolve(directory);
-  const faulty = isInForce ? profilesIn(directory).faulty : [];
-  const fault = faulty.find((file) => file.name === undefined || resolve(file.path) === resolve(path));
-  const read = fault?.faults ?? readProfile(path);
-  if ('name' in read) return read;
-  fail(EXIT_FAILURE, ...read.map((fault) => `${path}: ${fault}`));
+  const profiles = new Map<string, Profile>();
+  const faulty: FaultyFile[] = [];
+  for (const path of files) {
+    const isInForce = directory !== undefined && dirname(resolve(path)) === resolve(directory);
+    const known = inForce.find((file) => file.name === undefined || resolve(file.path) === resolve(path));
+    const read = (isInForce ? known?.faults : undefined) ?? readProfile(path);
+    if ('name' in read) profiles.set(path, read);
+    else faulty.push({ path, name: undefined, faults: read });
+  }
+  return { profiles, faulty };
 }
 
 function summary({

@@ -1,5 +1,5 @@
 import { KindGuard, type TSchema } from '@sinclair/typebox';
-import { CONTEXT_NAME } from './limits.ts';
+import { ABSOLUTE_PATH, CONTEXT_NAME, PATH_OR_HOME } from './limits.ts';
 
 /** Describes what a schema accepts: `a number from 0.1 to 45`. */
 export function describeSchema(schema: TSchema): string {
@@ -23,7 +23,8 @@ function describeUnion(schemas: readonly TSchema[]): string {
 const PATTERN_WORDS: Readonly<Record<string, string>> = {
   '^/': 'an absolute path',
   [CONTEXT_NAME]: 'a name of up to 64 letters, digits and _ . -',
-  '^(/|~/)': 'a path that begins with / or ~/',
+  [ABSOLUTE_PATH]: 'an absolute path',
+  [PATH_OR_HOME]: 'a path that begins with / or ~/',
   '^[a-z_][a-z0-9_.-]{0,31}$': 'the name of a user, of up to 32 small letters, digits and _ . -',
 };
 

@@ -92,6 +92,10 @@ export const MAX_CONTEXT_BYTES = 524_288;
 export const MAX_CONTEXT_NAMES = 2000;
 /** Contexts of one token that are kept at once. */
 export const MAX_CONTEXTS_PER_TOKEN = 16;
+/** Patterns of paths: none has a NUL. */
+export const ABSOLUTE_PATH = '^/[^\\x00]*$';
+export const PATH_OR_HOME = '^(/|~/)[^\\x00]*$';
+
 /** The name of a context, as a pattern. */
 export const CONTEXT_NAME = '^[A-Za-z0-9_.-]{1,64}$';
 

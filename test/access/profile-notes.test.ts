@@ -23,6 +23,10 @@ describe('a note reports', () => {
       'rule 1: arguments "restart nginx" is one argument with a space in it: if several are meant, write arguments = ["restart","nginx"]',
     ],
     [
+      { hide: ['/srv/app/.env', '/srv/*.key', '/srv/{a,b}'] },
+      'hide /srv/{a,b}: * is any part of one name; ?, [ and { are only themselves',
+    ],
+    [
       { rules: ['rm', 'rm'].map((command) => ({ action: 'deny', command })) },
       'rule 2 is never reached: rule 1 (deny command rm) already covers all of it',
     ],

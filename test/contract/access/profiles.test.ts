@@ -243,6 +243,18 @@ describe('agent3 profile', () => {
     ['an unknown part of a rule', '[[rules]]\naction = "deny"\ncommands = "rm"', '; a rule has action, command, '],
     ['rules that are no list', '[rules]\naction = "deny"', 'rules must be a list, not an object: write [[rules]]'],
     ['limits that are a list', '[[limits]]\nrunning = 4', 'limits must be an object, not a list: write [limits]'],
+    [
+      'a path that no system call takes',
+      'hide = ["/srv/x\\u0000"]',
+      'hide.0 must be a path that begins with / or ~/, not "/srv/x\\u0000"',
+    ],
+    [
+      'a directory that no system call takes',
+      'extends = "workspace"\ndirectory = "/srv/x\\u0000"',
+      'directory must be an absolute path, not "/srv/x\\u0000"',
+    ],
+    ['what every command needs', 'hide = ["/srv/x", "/usr/"]', 'hide /usr/: no command could run'],
+    ['the whole machine', 'hide = ["//"]', 'hide //: no command could run'],
     ['a path that is none', 'hide = ["x"]', 'hide.0 must be a path that begins with / or ~/, not "x"'],
     ['a user that is none', 'user = "Me!"', 'user must be the name of a user, of up to 32'],
     ['a rule about nothing', '[[rules]]\naction = "deny"', 'rule 1 has no condition'],
@@ -279,8 +291,8 @@ describe('agent3 profile', () => {
     using files = new TemporaryDirectory();
     writeFileSync(files.join(name), name === 'ok.json' ? '{}' : '');
     chmodSync(files.join(name), mode);
-    const { code, stderr } = await agent3(['profile', 'check', files.join(name)]);
-    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(told) });
+    const { code, stdout } = await agent3(['profile', 'check', files.join(name)]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringContaining(told) });
   });
 
   test('finds a user that does not exist', async () => {
@@ -292,6 +304,26 @@ describe('agent3 profile', () => {
     expect({ code: asJson.code, checked: JSON.parse(asJson.stdout) }).toEqual({
       code: 1,
       checked: [{ profile: 'ghost', faults: ['there is no user no-such-user'], notes: [] }],
+    });
+  });
+
+  test('checks every file that it is given, also after a faulty one, and waits for no pipe', async () => {
+    using files = new TemporaryDirectory();
+    const [colour, pipe, good] = ['colour.toml', 'pipe.toml', 'good.toml'].map((name) => files.join(name));
+    writeFileSync(`${colour}`, 'colour = "red"');
+    Bun.spawnSync(['mkfifo', `${pipe}`]);
+    writeFileSync(`${good}`, 'extends = "full"');
+    const { code, stdout, stderr } = await agent3(['profile', 'check', `${colour}`, `${pipe}`, `${good}`]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
+    expect(stdout.trimEnd().split('\n')).toEqual([
+      '✓ good',
+      expect.stringContaining(`✗ ${colour}: there is no colour;`),
+      `✗ ${pipe}: it cannot be read: it is not a regular file`,
+    ]);
+    const asJson = await agent3(['profile', 'check', '--json', `${colour}`]);
+    expect({ code: asJson.code, checked: JSON.parse(asJson.stdout) }).toMatchObject({
+      code: 1,
+      checked: [{ profile: null, notes: [] }],
     });
   });
 
