@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
@@ -58,8 +58,7 @@ const SESSIONS_BY_HAND = './sessions';
 /** Returns the directories from the environment, of the installed service, or of an agent started in this directory. */
 export function approvalDirectories(): { readonly sessions: string; readonly decisions: string } {
   const { AGENT3_SESSIONS_DIR: sessionsHere, AGENT3_APPROVALS_DIR: decisionsHere } = processEnvironment();
-  if (sessionsHere && decisionsHere) return { sessions: sessionsHere, decisions: decisionsHere };
-  if (existsSync(PATHS.manifest)) {
+  if (existsSync(PATHS.manifest) && !(sessionsHere && decisionsHere)) {
     const installed = readInstalledSettings();
     return {
       sessions: sessionsHere || (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions),
@@ -67,10 +66,11 @@ export function approvalDirectories(): { readonly sessions: string; readonly dec
     };
   }
   const sessions = sessionsHere || SESSIONS_BY_HAND;
-  if (!existsSync(sessions))
+  // Nothing waits where no agent is: that would be no answer.
+  if (isMissing(sessions))
     fail(
       EXIT_USAGE,
-      `no agent is installed here, and ${sessions} does not exist: run this where the agent was started, or set AGENT3_SESSIONS_DIR as for the agent`,
+      `${sessions} does not exist: run this where the agent was started, or set AGENT3_SESSIONS_DIR as for the agent`,
     );
   if (!decisionsHere)
     fail(
@@ -78,6 +78,15 @@ export function approvalDirectories(): { readonly sessions: string; readonly dec
       'AGENT3_APPROVALS_DIR is not set, so the agent denies what needs approval: set it, here and for the agent, to a directory that only root may write to',
     );
   return { sessions, decisions: decisionsHere };
+}
+
+/** Returns false for what cannot be seen without another user's rights. */
+function isMissing(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) === undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** Returns the directory of decisions, from the environment or of the installed service. */

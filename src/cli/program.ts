@@ -1,4 +1,4 @@
-import { Command, CommanderError } from '@commander-js/extra-typings';
+import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { OutputFault } from '../client/faults.ts';
 import { StartupFault } from '../server/startup-fault.ts';
 import { commit, version } from '../version.ts';
@@ -128,7 +128,7 @@ export async function runProgram(words: readonly string[]): Promise<void> {
     .helpOption('-h, --help', 'Show this help')
     .helpCommand(false)
     .enablePositionalOptions()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'agent3: ')) })
+    .configureOutput({ outputError: (text, write) => write(describeMistake(text, helpOf(program, argv))) })
     .exitOverride();
   const called = COMMANDS.find(({ name }) => name === argv[0]);
   watchOutput(program, called?.output ?? 'stream');
@@ -152,4 +152,23 @@ export async function runProgram(words: readonly string[]): Promise<void> {
     if (error.exitCode === 0) return;
     process.exit(called?.name === 'exec' ? EXIT_EXEC : EXIT_USAGE);
   }
+}
+
+/** Returns the command line that prints the help of the deepest subcommand in `argv`. */
+function helpOf(program: CommandUnknownOpts, argv: readonly string[]): string {
+  const names = [program.name()];
+  let command: CommandUnknownOpts | undefined = program;
+  for (const word of argv) {
+    command = command.commands.find((one) => one.name() === word);
+    if (command === undefined) break;
+    names.push(word);
+  }
+  return [...names, '--help'].join(' ');
+}
+
+/** Commander's words on a mistake, with the help where they do not say what would be right. */
+function describeMistake(text: string, help: string): string {
+  const words = text.trimEnd().replace(/^error: /, 'agent3: ');
+  if (/\(Did you mean|is invalid|--\w+ argument|cannot be used with/.test(words)) return `${words}\n`;
+  return `${words.replace(/\.$/, '')}. To see what it takes: ${help}\n`;
 }

@@ -33,15 +33,19 @@ because every user of this machine can read that. Without these, root calls the 
 export function remoteClient(options: RemoteOptions, code: ExitCode): AgentClient {
   const environment = processEnvironment();
   const named = options.url ?? (environment['AGENT3_URL'] || undefined);
-  const given = options.tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(options.tokenFile, code);
+  const { tokenFile } = options;
+  const given = tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(tokenFile, code);
   const here = named === undefined && !given ? installedAgent() : undefined;
   const url = (named ?? here?.url ?? DEFAULT_URL).replace(/\/+$/, '');
-  if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(url)) {
+  if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(url) || !URL.canParse(url)) {
     fail(code, `the URL of an agent has the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`);
   }
   const token = given || here?.token;
   if (!token) fail(code, `there is no token: set AGENT3_API_TOKEN, or give --token-file${onServer(named)}`);
-  if (!/^[\x21-\x7e]+$/.test(token)) fail(code, 'the token must be printable ASCII without spaces');
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    const where = tokenFile === undefined ? '' : ` in ${tokenFile}, alone or as AGENT3_API_TOKEN=TOKEN,`;
+    fail(code, `the token${where} must be printable ASCII without spaces`);
+  }
   return new AgentClient(url, token, { isSelf: here !== undefined });
 }
 
@@ -65,7 +69,8 @@ function tokenIn(path: string, code: ExitCode): string {
 
 function readToken(path: string, code: ExitCode): string {
   try {
-    if ((statSync(path).mode & 0o066) !== 0) {
+    const stat = statSync(path);
+    if (stat.isFile() && (stat.mode & 0o066) !== 0) {
       process.stderr.write(`agent3: warning: other users can read ${path}. To prevent that: chmod 600 ${path}\n`);
     }
     return readFileSync(path, 'utf8');

@@ -11,7 +11,7 @@ import {
   UnsupportedEncoding,
 } from '../lib/errors.ts';
 import { MAX_BODY_BYTES } from '../lib/limits.ts';
-import type { Operation } from '../operations/operation.ts';
+import { isOfHub, type Operation } from '../operations/operation.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -183,6 +183,10 @@ export async function readCall(
   const op: unknown = 'op' in body ? body.op : undefined;
   const operation = typeof op === 'string' ? operations.get(op) : undefined;
   if (operation === undefined) {
+    if (isOfHub(op))
+      throw new InvalidOperation(
+        `${op} is an operation of the hub of a fleet. This agent is not one, so nothing was done.`,
+      );
     throw new InvalidOperation(
       `op must be one of ${[...operations.keys()].join(', ')}, ${op === undefined ? 'and is missing' : `not ${preview(op)}`}.`,
     );

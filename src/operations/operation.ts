@@ -1,6 +1,6 @@
 import { KindGuard, type Static, type TObject, type TSchema } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
-import { canUse, type Profile } from '../access/profile.ts';
+import { canUse, FLEET_OPERATIONS, type Profile } from '../access/profile.ts';
 import { withFrozen } from '../calls/answer.ts';
 import {
   type Answer,
@@ -115,6 +115,11 @@ export function usableBy(
 export async function offered(operations: readonly Operation[]): Promise<Operation[]> {
   const isOffered = await Promise.all(operations.map((operation) => operation.isOffered()));
   return operations.filter((_, index) => isOffered[index]);
+}
+
+/** Returns true for the name of an operation that only the hub of a fleet has. */
+export function isOfHub(name: unknown): boolean {
+  return FLEET_OPERATIONS.some((one) => one === name);
 }
 
 /** What is unknown is ignored, but not these: what is meant for another server must not be done on this one. */

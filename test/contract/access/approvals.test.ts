@@ -290,6 +290,15 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await approvals('deny', other);
   });
 
+  test('is not said to be missing where no agent keeps its sessions', async () => {
+    for (const args of [['list'], ['list', '--json'], ['deny', '01a2']])
+      expect(await agent3(['approval', ...args], { ...settings, AGENT3_SESSIONS_DIR: '/none' })).toEqual({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringContaining('/none does not exist: run this where the agent was started'),
+      });
+  });
+
   test('is shown once more on a terminal, and asked about', async () => {
     const session = await ask();
     const type = (answer: string) =>

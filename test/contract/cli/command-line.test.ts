@@ -94,6 +94,20 @@ describe('a mistake on the command line ends with 2 and names what is nearest', 
     },
   );
 
+  const helps: [string[], string][] = [
+    [['token', 'nosuch'], 'agent3 token --help'],
+    [['token', 'create'], 'agent3 token create --help'],
+    [['token', 'create', '--profile'], 'agent3 token create --help'],
+    [['session', 'list', 'extra'], 'agent3 session list --help'],
+    [['nosuch'], 'agent3 --help'],
+  ];
+  test.concurrent.each(helps)('%p: one line, and where the right words stand', async (args, help) => {
+    const { code, stdout, stderr } = await agent3(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toEndWith(`. To see what it takes: ${help}\n`);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
   test.concurrent('a network with bits of an address: which of the two is meant', async () => {
     const { code, stderr } = await agent3(['token', 'create', 'x', '--profile', 'full', '--ip', '10.0.0.5/8']);
     expect({ code, stderr }).toEqual({

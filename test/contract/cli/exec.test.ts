@@ -242,12 +242,23 @@ describe('a failure of exec itself is 255 and one line that says what to do:', (
     await fails(['true'], { AGENT3_API_TOKEN: 'wrong-wrong-wrong-wrong' }, /refuses this token.*--token-file/);
     await fails(['true'], { AGENT3_API_TOKEN: '' }, /there is no token: set AGENT3_API_TOKEN/);
     await fails(['--token-file', '/nowhere', 'true'], {}, /\/nowhere cannot be read: it does not exist/);
+    // No advice to close /tmp to others.
+    await fails(
+      ['--token-file', '/tmp', 'true'],
+      {},
+      /^agent3: the token file \/tmp cannot be read: it is a directory/,
+    );
+    using directory = new TemporaryDirectory();
+    const two = directory.join('two');
+    writeFileSync(two, `${agent.token}\n${agent.token}\n`, { mode: 0o600 });
+    await fails(['--token-file', two, 'true'], {}, /the token in .*two, alone or as AGENT3_API_TOKEN=TOKEN, must be/);
   });
 
   test.concurrent('nobody there', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     await fails(['--url', url, 'true'], {}, /no connection to .*no program listens there.*--url/);
-    await fails(['--url', 'agent.example.org', 'true'], {}, /https:\/\/agent\.example\.org/);
+    for (const wrong of ['agent.example.org', 'http://[::1', 'http://127.0.0.1:99999', 'https://agent..[x]'])
+      await fails(['--url', wrong, 'true'], {}, /has the form https:\/\/agent\.example\.org, not "/);
   });
 
   test.concurrent('something else there', async () => {
@@ -275,6 +286,11 @@ describe('a failure of exec itself is 255 and one line that says what to do:', (
     await fails(['--cwd', '/nowhere', 'true'], {}, /cwd "\/nowhere" cannot be used/);
     await fails(['--timeout', 'soon', 'true'], {}, /number of seconds/);
     await fails([], {}, /missing required argument/);
+    await fails(
+      ['--select', 'role=web', 'true'],
+      {},
+      /run_on is an operation of the hub of a fleet. This agent is not/,
+    );
   });
 });
 
