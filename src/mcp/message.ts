@@ -13,15 +13,28 @@ export function messagesOf(body: unknown): readonly unknown[] {
 }
 
 /**
- * Normalizes a message or a batch, as clients send them: `arguments: null` means none, and a text is parsed as JSON.
+ * Normalizes a message or a batch, as clients send them: `null` means not given, and `arguments` may be JSON text.
  */
 export function normalize(body: unknown): unknown {
   if (Array.isArray(body)) return body.map(normalize);
-  if (!isObject(body) || !isObject(body['params'])) return body;
-  const { arguments: given, ...params } = body['params'];
-  if (given === null) return { ...body, params };
-  const read = asJson(given);
-  return read === given ? body : { ...body, params: { ...params, arguments: read } };
+  if (!isObject(body) || !('params' in body)) return body;
+  const { params, ...message } = body;
+  if (params === null) return message;
+  if (!isObject(params)) return body;
+  const { arguments: given, ...others } = params;
+  const args = asJson(given) ?? undefined;
+  return { ...message, params: { ...withoutNulls(others), ...(args !== undefined && { arguments: args }) } };
+}
+
+/** `params`, what it has, and what that has: `_meta.progressToken`, `clientInfo.title`, `capabilities.roots`. */
+const LEVELS = 3;
+
+function withoutNulls(given: Raw, levels = LEVELS): Raw {
+  const entries = Object.entries(given).filter(([, value]) => value !== null);
+  if (levels === 1) return Object.fromEntries(entries);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, isObject(value) ? withoutNulls(value, levels - 1) : value]),
+  );
 }
 
 /** A simple tool call of older clients. */

@@ -233,6 +233,20 @@ describe('/mcp', () => {
     expect((await post({ ...call, id: 1.5 })).status).toBe(400);
   });
 
+  test.each([
+    ['ping', null],
+    ['tools/list', null],
+    ['tools/list', { cursor: null, _meta: null }],
+    ['tools/call', { name: 'server_info', arguments: null, _meta: { progressToken: null } }],
+    [
+      'initialize',
+      { ...INITIALIZE.params, capabilities: { roots: null }, clientInfo: { name: 'x', version: '1', title: null } },
+    ],
+  ])('takes null for what is not given in a message: %s %j', async (method, params) => {
+    const { status, text } = await post({ jsonrpc: '2.0', id: 1, method, params });
+    expect([status, JSON.parse(text)]).toEqual([200, { jsonrpc: '2.0', id: 1, result: expect.any(Object) }] as never);
+  });
+
   test('takes a batch of 10 messages, each counted as a request, and refuses more', async () => {
     await using counting = await startAgent({ AGENT3_MAX_REQUESTS_PER_MINUTE: '30' });
     const send = (body: unknown) =>
