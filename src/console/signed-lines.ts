@@ -24,7 +24,7 @@ type Signers = Readonly<Record<string, number>>;
 
 /**
  * Checks the signature of each line that has one: that it fits, and is of what the line says was done; and what ran by an
- * allowance. `first` is the first line of the record.
+ * allowance, or was typed in a take-over. `first` is the first line of the record.
  */
 export async function checkSignatures(
   lines: readonly SignedLine[],
@@ -34,7 +34,9 @@ export async function checkSignatures(
   const signers: Record<string, number> = {};
   const seen = new Set<string>();
   const allowed = new Allowed();
-  let server = first === undefined || first.seq > 1 ? UNKNOWN : undefined;
+  const typing = new Typing();
+  const isCut = first !== undefined && first.seq > 1;
+  let server = first === undefined || isCut ? UNKNOWN : undefined;
   for (const { file, line, record } of lines) {
     const { signed } = record;
     if (namesOwnKey(record)) {
@@ -51,6 +53,11 @@ export async function checkSignatures(
       if (fault !== undefined) findings.push({ file, line, what: fault });
       continue;
     }
+    if (isOfTyping(record) && signed === undefined) {
+      const fault = typing.faultOf(record);
+      if (fault !== undefined && !(fault === NOT_TAKEN && isCut)) findings.push({ file, line, what: fault });
+      continue;
+    }
     if (!Value.Check(signatureSchema, signed)) {
       findings.push({ file, line, what: 'its signature is damaged' });
       continue;
@@ -64,6 +71,7 @@ export async function checkSignatures(
     if (seen.has(order.id) && !mayComeAgain(order)) findings.push({ file, line, what: TWICE });
     seen.add(order.id);
     if (order.kind === 'allow') allowed.add(order);
+    if (order.kind === 'take-over') typing.begin(order.id, record);
     const signer = `${describeSigner(signed as Signature)} at ${(signed as Signature).origin}`;
     signers[signer] = (signers[signer] ?? 0) + 1;
   }
@@ -111,6 +119,34 @@ class Allowed {
     // Of several, the line has the rule of one.
     if (orders.every(({ rule }) => rule !== record['rule'])) return 'the allowance that it ran by is of another rule';
     return orders.map((order) => faultOfUse(order, record)).find((fault) => fault !== undefined);
+  }
+}
+
+const NOT_TAKEN = 'nobody has signed the take-over that it names';
+
+/** Whether a line is about what a person typed in a take-over, whose signature is in the line of its beginning. */
+function isOfTyping({ event, what }: AuditLine): boolean {
+  return event === 'agent' && (what === 'typed' || what === 'handed back');
+}
+
+/** The take-overs that a record has so far, by their orders: the line of their beginning, or that they have ended. */
+class Typing {
+  readonly #begun = new Map<string, AuditLine | 'ended'>();
+
+  begin(order: string, record: AuditLine): void {
+    this.#begun.set(order, record);
+  }
+
+  /** Why a line is not of a take-over that its person signed for its session. */
+  faultOf(record: AuditLine): string | undefined {
+    const order = String(record['order']);
+    const begun = this.#begun.get(order);
+    if (begun === undefined) return NOT_TAKEN;
+    if (begun === 'ended') return 'the take-over that it names had ended';
+    if (begun['by'] !== record['by'] || begun['session'] !== record['session'])
+      return 'the take-over that it names is another one';
+    if (record['what'] === 'handed back') this.#begun.set(order, 'ended');
+    return undefined;
   }
 }
 

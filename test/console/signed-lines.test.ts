@@ -150,6 +150,27 @@ test('a line that names another signer, or a passkey and no signature, is found'
   expect((await checkSignatures(claimed)).findings.map(({ what }) => what)).toEqual(['its signature is damaged']);
 });
 
+test('what was typed, and the hand back, are of the take-over that somebody signed before', async () => {
+  const order = { ...newOrder(), kind: 'take-over', session: SESSION, key: 'a'.repeat(87), from: null } as const;
+  const agent = { ...line, by, event: 'agent', session: SESSION, order: order.id };
+  const taken = { ...agent, what: 'taken over', signed: await signed(order) };
+  const [typed, back] = ['typed', 'handed back'].map((what) => ({ ...agent, what, bytes: 4 }));
+  if (typed === undefined || back === undefined) throw new Error('two lines are made above');
+  const found = async (records: readonly AuditLine[], seq = 1): Promise<readonly string[]> => {
+    const lines = records.map((record, at) => ({ file: 'f', line: at + 1, record }));
+    return (await checkSignatures(lines, { ...line, event: 'start', seq })).findings.map(({ what }) => what);
+  };
+  expect(await found([taken, typed, typed, back])).toEqual([]);
+  const unsigned = ['nobody has signed the take-over that it names'];
+  expect(await found([typed, taken, back])).toEqual(unsigned);
+  // It may have begun in a file that is not kept any more.
+  expect(await found([typed, back], 7)).toEqual([]);
+  expect(await found([taken, { ...typed, order: newOrder().id }])).toEqual(unsigned);
+  expect(await found([taken, back, typed], 7)).toEqual(['the take-over that it names had ended']);
+  for (const change of [{ session: newOrder().id }, { by: by.replace('Pixel', 'iPhone') }])
+    expect(await found([taken, { ...typed, ...change }])).toEqual(['the take-over that it names is another one']);
+});
+
 test('a signature that does not fit is found', async () => {
   const right = await signed(approve);
   const { id, public_key } = await thief.passkey();
