@@ -60,9 +60,9 @@ export function startConsole({ options, changes, input }: Situation, changed: bo
     );
   }
   if (!options.start || (!changed && CONSOLE_UNITS.every((unit) => unitIs('active', unit)))) return;
-  // A socket cannot be restarted while its service uses it.
-  changes.command(['systemctl', 'stop', ...CONSOLE_SERVICES]);
-  changes.command(['systemctl', 'restart', ...CONSOLE_UNITS], () => void stopConsole());
+  // With the units that start them: a page that is open would start the services again while they are stopped.
+  changes.command(['systemctl', 'stop', ...CONSOLE_UNITS, ...CONSOLE_SERVICES]);
+  changes.command(['systemctl', 'start', ...CONSOLE_UNITS], () => void stopConsole());
 }
 
 /** Disables the units, while their files exist. */

@@ -261,6 +261,21 @@ printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-socket-proxyd --
     await vm.sh('agent3 thaw');
   }, 200_000);
 
+  test('is replaced while pages are open, which start it again', async () => {
+    await vm.sh(`for page in 1 2 3 4; do
+  (until [ -e /opt/closed ]; do curl -s -m 2 -o /dev/null --unix-socket /run/agent3-console.sock http://x/; done) > /dev/null 2>&1 &
+done`);
+    try {
+      for (const change of ['<!-- 1 -->', '<!-- 2 -->'])
+        expect(
+          await vm.sh(`echo '${change}' >> /usr/local/share/agent3/console/index.html; /opt/bundle/ops/install`),
+        ).toContain('run systemctl start agent3-console.socket agent3-console-obey.path');
+    } finally {
+      await vm.sh('touch /opt/closed');
+    }
+    expect((await page.call('hello')).status).toBe(200);
+  }, 200_000);
+
   test.each(ATTACKS)(
     'a command of the agent’s user %s: it does not',
     async (_, script) => {
