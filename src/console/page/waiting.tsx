@@ -21,6 +21,13 @@ type Verdict =
   | { readonly kind: 'allow'; readonly minutes: number }
   | { readonly kind: 'deny'; readonly why: string };
 
+/** What was decided last: of several requests at once, one of them and their number. */
+interface Last {
+  readonly item: WaitingItem;
+  readonly isApproved: boolean;
+  readonly count: number;
+}
+
 /** A value for each request. */
 function useById<Value>() {
   const [values, setValues] = useState<ReadonlyMap<string, Value>>(new Map());
@@ -35,25 +42,27 @@ export function WaitingView() {
   const [progress, setProgress] = useById<Progress>();
   const [status, setStatus] = useById<Status>();
   const [ticks, setTick] = useById<boolean>();
-  const [last, setLast] = useState<{ readonly item: WaitingItem; readonly isApproved: boolean }>();
+  const [last, setLast] = useState<Last>();
   const waiting = waitingItems(screen);
   const count = waiting.length + (screen.state?.plans.length ?? 0);
   const selected = waiting.filter(({ id }) => ticks.get(id) === true);
   const mayApprove = screen.person?.passkey === true;
 
-  const decide = async (item: WaitingItem, verdict: Verdict): Promise<void> => {
+  const decide = async (item: WaitingItem, verdict: Verdict, count = 1): Promise<boolean> => {
     const read = progress.get(item.id)?.read;
     const wish = read && wishOf(item, read, verdict, desk.now());
-    if (wish === undefined) return;
+    if (wish === undefined) return false;
     const isDenied = verdict.kind === 'deny';
     const busy = isDenied ? words.request.sending : words.request.signing;
     setStatus(item.id, { busy, fault: undefined });
     const fault = await order(wish, desk.now());
     setStatus(item.id, { busy: undefined, fault });
-    if (fault === undefined) setLast({ item, isApproved: !isDenied });
+    if (fault === undefined) setLast({ item, isApproved: !isDenied, count });
+    return fault === undefined;
   };
   const denyAll = async (why: string): Promise<void> => {
-    for (const item of selected) await decide(item, { kind: 'deny', why });
+    let count = 1;
+    for (const item of selected) if (await decide(item, { kind: 'deny', why }, count)) count++;
   };
   const approveSelected = async (): Promise<void> => {
     const all = selected.flatMap((item) => {
@@ -66,10 +75,9 @@ export function WaitingView() {
       all.map(({ wish }) => wish),
       () => desk.now(),
     );
-    for (const [at, { item }] of all.entries()) {
-      setStatus(item.id, { busy: undefined, fault: faults[at] });
-      if (faults[at] === undefined) setLast({ item, isApproved: true });
-    }
+    for (const [at, { item }] of all.entries()) setStatus(item.id, { busy: undefined, fault: faults[at] });
+    const done = all.filter((_, at) => faults[at] === undefined);
+    if (done[0] !== undefined) setLast({ item: done[0].item, isApproved: true, count: done.length });
   };
 
   return (
@@ -80,8 +88,8 @@ export function WaitingView() {
         text={count === 0 ? words.views.waitingEmpty : words.views.waitingCount(count)}
       />
       <p class="decided" role="status" hidden={last === undefined}>
-        {last !== undefined && placed(last.item.place, words.views.decided(last.item.number, last.isApproved))}{' '}
-        {last?.isApproved && last.item.server === undefined && <a href="#now">{words.views.seeOutput}</a>}
+        {last !== undefined && describeLast(last)}{' '}
+        {last?.isApproved && last.item.server === undefined && <a href="#now">{words.views.seeOutput(last.count)}</a>}
       </p>
       <AllowancesList />
       {count === 0 && <p class="empty">{words.views.waitingEmptyText}</p>}
@@ -113,6 +121,11 @@ export function WaitingView() {
       <FleetList />
     </section>
   );
+}
+
+function describeLast({ item, isApproved, count }: Last): string {
+  if (count > 1) return words.views.decidedSeveral(count, isApproved);
+  return placed(item.place, words.views.decided(item.number, isApproved));
 }
 
 /** Returns the order for a verdict; undefined when the request does not offer it. */

@@ -152,7 +152,9 @@ export const spanish = {
   views: {
     decided: (number: number, isApproved: boolean): string =>
       isApproved ? `La solicitud ${number} está aprobada.` : `La solicitud ${number} está denegada.`,
-    seeOutput: 'Ver su salida',
+    decidedSeveral: (count: number, isApproved: boolean): string =>
+      isApproved ? `${count} solicitudes están aprobadas.` : `${count} solicitudes están denegadas.`,
+    seeOutput: () => 'Ver su salida',
     waitingEmpty: 'No espera nada',
     waitingEmptyText: 'Un comando que necesita aprobación aparece aquí por sí solo.',
     waitingCount: (count: number): string => (count === 1 ? '1 solicitud espera' : `${count} solicitudes esperan`),

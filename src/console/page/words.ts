@@ -152,7 +152,9 @@ const english = {
   views: {
     decided: (number: number, isApproved: boolean): string =>
       isApproved ? `Request ${number} is approved.` : `Request ${number} is denied.`,
-    seeOutput: 'See its output',
+    decidedSeveral: (count: number, isApproved: boolean): string =>
+      isApproved ? `${count} requests are approved.` : `${count} requests are denied.`,
+    seeOutput: (count: number): string => (count === 1 ? 'See its output' : 'See their output'),
     waitingEmpty: 'Nothing waits',
     waitingEmptyText: 'A command that needs your approval appears here by itself.',
     waitingCount: (count: number): string => (count === 1 ? '1 request waits' : `${count} requests wait`),

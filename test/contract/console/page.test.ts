@@ -173,6 +173,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.shows('3 selected');
     await phone.shot('selected', false);
     await phone.press('Approve 3');
+    await phone.shows('3 requests are approved. See their output');
     for (const { session } of three) expect((await host.ended(session)).status).toBe('done');
     // With one signature.
     const signed = linesOf(host.join('audit.jsonl')).flatMap((line) =>
@@ -186,6 +187,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.press('Deny now');
     for (const { session } of two) expect((await host.ended(session)).status).toBe('denied');
     await phone.shows('Nothing waits');
+    await phone.shows('2 requests are denied.');
   });
 
   test('shows what runs and what it writes, and stops it', async () => {
