@@ -64,7 +64,8 @@ export function requireSignIn(): { readonly issuer: string; readonly key: GrantK
   if (issuer === '')
     fail(
       EXIT_FAILURE,
-      'clients sign in over HTTPS, and AGENT3_PUBLIC_URL is not set: sudo agent3 install --domain NAME. Without a public name, see ops/docs/connect.md. (Only root can read the settings of the service.)',
+      'clients sign in over HTTPS, and AGENT3_PUBLIC_URL is not set: sudo agent3 install --domain NAME. Without a public name: "A server without a public name" in ops/docs/connect.md',
+      ...(process.geteuid?.() === 0 ? [] : ['only root can read the settings of the service: sudo agent3 connect']),
     );
   if (!takesSignIns(issuer))
     fail(

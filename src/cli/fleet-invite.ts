@@ -140,7 +140,7 @@ function show(options: InviteOptions, { hub }: Inventory, id: string, code: stri
   report(
     options,
     { event: 'code', url, code, expires: new Date(until).toISOString() },
-    `On the server, run as root (for an agent started by hand, add --file FILE):\n\n  agent3 join ${url}\n\nThere, enter this code. It works once, within 10 minutes:\n\n  ${code}\n\nWaiting for the server (Ctrl-C cancels the invitation) …`,
+    `On the server, run as root (for an agent started by hand, add --file FILE):\n\n  agent3 join ${url}\n\nWithout more, the hub may only read there. For all that the agent may do, add --profile full.\n\nThere, enter this code. It works once, within 10 minutes:\n\n  ${code}\n\nWaiting for the server (Ctrl-C cancels the invitation) …`,
   );
 }
 

@@ -187,9 +187,14 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
 }
 
 function consoleLines(url: string): string[] {
-  const line = `  Console   ${url} (to add a passkey: agent3 console link)`;
+  const link = 'to add a passkey: agent3 console link';
   const tunnel = consoleTunnel(url);
-  return tunnel === undefined ? [line] : [line, `            (first, on your computer: ${tunnel})`];
+  if (tunnel === undefined) return [`  Console   ${url} (${link})`];
+  return [
+    `  Console   ${url}, on your computer, while this runs there:`,
+    `            ${tunnel}`,
+    `            (${link})`,
+  ];
 }
 
 /** Describes what commands may use, as far as the kernel can limit it. */

@@ -30,6 +30,11 @@ export function serviceState(): Service {
   return { ...state, ...status, waitedFor: isFrozen ? 0 : commands - outliving };
 }
 
+/** Returns a number of commands in words. */
+export function countCommands(count: number): string {
+  return count === 1 ? '1 command' : `${count} commands`;
+}
+
 /** Returns true when the running agent was started from an executable that was replaced, for example by a package. */
 export function runsOldExecutable({ pid }: ServiceState): boolean {
   try {
@@ -143,7 +148,7 @@ export function describeInstalled({
   const { active, starts_at_boot, commands, frozen, answers, fleet } = service;
   return [
     about,
-    `service    ${active ? 'active' : 'not active'}, ${starts_at_boot ? 'starts at boot' : 'does not start at boot'}, ${commands} commands ${frozen ? 'frozen (agent3 thaw)' : 'running'}`,
+    `service    ${active ? 'active' : 'not active'}, ${starts_at_boot ? 'starts at boot' : 'does not start at boot'}, ${countCommands(commands)} ${frozen ? 'frozen (agent3 thaw)' : 'running'}`,
     `answers    ${answers === null ? 'no' : `version ${answers}`} on ${url}`,
     ...(fleet === undefined ? [] : [`fleet      ${fleet}`]),
     `user       ${user}`,

@@ -10,7 +10,7 @@ import { isKnownVariable } from '../../settings/config.ts';
 import { installedBinary, type Manifest } from '../installed.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
 import { readText, unitIs } from '../machine.ts';
-import { serviceState, versionOn, whyNot } from '../service.ts';
+import { countCommands, serviceState, versionOn, whyNot } from '../service.ts';
 import { bad, type Found, good } from './finding.ts';
 import { serviceLines, unreadable } from './profile-machine.ts';
 
@@ -30,7 +30,7 @@ export function unitFinding(): Found {
     return bad(`not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
   }
   if (!isEnabled) return bad('active, but does not start at boot', 'systemctl enable agent3');
-  return good(`active, starts at boot; ${commands} commands ${isFrozen ? 'frozen' : 'running'}`);
+  return good(`active, starts at boot; ${countCommands(commands)} ${isFrozen ? 'frozen' : 'running'}`);
 }
 
 /** Does it answer, and is what runs what is installed. */
