@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty';
 import { type Command, Option } from '@commander-js/extra-typings';
 import type { AgentClient } from '../client/agent-client.ts';
+import { endMessage, note } from '../client/attend.ts';
 import { isTransientOnceReached, retry } from '../client/backoff.ts';
 import { writeAll } from '../client/descriptor.ts';
 import { ClientFault, OutputClosed } from '../client/faults.ts';
@@ -103,7 +104,10 @@ async function printStream(id: string, options: ReadOptions): Promise<void> {
     const pieces = readStream(client, session, reading);
     let piece = await pieces.next();
     for (; piece.done !== true; piece = await pieces.next()) await writeAll(1, piece.value);
-    if (reading.follow) process.exitCode = piece.value ?? EXIT_FAILURE;
+    if (!reading.follow) return;
+    process.exitCode = piece.value.exit_code ?? EXIT_FAILURE;
+    const message = endMessage(piece.value, stream === 'stderr');
+    if (message !== undefined) note(message);
   });
 }
 

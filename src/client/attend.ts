@@ -7,7 +7,7 @@ import { writeAll } from './descriptor.ts';
 import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused, UNAUTHORIZED } from './faults.ts';
 import { type Input, textOf } from './input.ts';
 import { type Interrupt, type Interrupts, signalFor } from './interrupts.ts';
-import type { Started } from './sessions.ts';
+import type { EndState, Started } from './sessions.ts';
 
 /** Follows a command until it ends: passes on its output, its input, and signals. */
 export class Attendance {
@@ -109,7 +109,7 @@ export class Attendance {
 }
 
 /** Describes the end of a command, if needed. `hasErrors`: it wrote to standard error. */
-function endMessage(
+export function endMessage(
   { status, duration_ms, message, session, waited_for }: EndState,
   hasErrors: boolean,
 ): string | undefined {
@@ -237,16 +237,6 @@ function inputOf(bytes: Uint8Array) {
   const text = textOf(bytes);
   if (text !== undefined) return { input: text };
   return { input: Buffer.from(bytes).toString('base64'), encoding: 'base64' };
-}
-
-interface EndState {
-  readonly session: string;
-  readonly status: string;
-  readonly exit_code: number | null;
-  readonly duration_ms: number;
-  readonly message?: string;
-  /** What the command waited for when it was stopped at its time limit. */
-  readonly waited_for?: string;
 }
 
 interface Output {

@@ -166,7 +166,7 @@ async function run({ client, server, backoff }: CopyDeps, cmd: string, stdin: st
     const all = readStream(client, started.session, { stream, offset: 0, follow: true, raw: true });
     for (;;) {
       const { done, value } = await all.next();
-      if (done) return { bytes: Buffer.concat(pages), code: value };
+      if (done) return { bytes: Buffer.concat(pages), code: value.exit_code };
       pages.push(value);
     }
   };

@@ -223,7 +223,7 @@ async function approval({ client, say }: CopyDeps, { session, reason }: Waiting)
   for (;;) {
     const { done, value } = await output.next();
     if (!done) said += Buffer.from(value).toString();
-    else if (value === 0) return;
+    else if (value.exit_code === 0) return;
     else throw new CopyFault(said.trim().replace(/^agent3: /, '') || 'it was not approved');
   }
 }

@@ -89,12 +89,22 @@ export interface Reading {
   readonly raw: boolean;
 }
 
-interface Page {
+/** The state of a command when it has ended. */
+export interface EndState {
+  readonly session: string;
+  readonly status: string;
+  readonly exit_code: number | null;
+  readonly duration_ms: number;
+  readonly message?: string;
+  /** What the command waited for when it was stopped at its time limit. */
+  readonly waited_for?: string;
+}
+
+interface Page extends EndState {
   readonly stdout: string;
   readonly stderr: string;
   readonly next_offset: number;
   readonly eof: boolean;
-  readonly exit_code: number | null;
   readonly stdout_bytes: number;
   readonly stderr_bytes: number;
 }
@@ -113,14 +123,18 @@ export async function findSession(client: AgentClient, text: string): Promise<st
   );
 }
 
-/** Yields a stream of a session, page by page. Returns the exit code, or null without one. Throws a `ClientFault`. */
+/**
+ * Yields a stream of a session, page by page; one that is emptied meanwhile begins again. Returns the state of the
+ * command at the end. Throws a `ClientFault`.
+ */
 export async function* readStream(
   client: AgentClient,
   session: string,
   { stream, offset: from, follow, raw }: Reading,
-): AsyncGenerator<Uint8Array, number | null> {
+): AsyncGenerator<Uint8Array, EndState> {
   const encoding = raw ? 'base64' : 'utf8';
   let offset = from;
+  let seen = 0;
   let wait = 0;
   let worthwhile = isTransientOnceReached();
   for (;;) {
@@ -129,10 +143,13 @@ export async function* readStream(
     worthwhile = isTransient;
     const text = page[stream];
     if (text !== '') yield Buffer.from(text, encoding);
+    const size = page[`${stream}_bytes`];
+    const wasEmptied = size < seen;
+    seen = size;
     const isStuck = page.next_offset === offset;
-    offset = page.next_offset;
-    const isAtEnd = isStuck || offset >= page[`${stream}_bytes`];
-    if (page.eof || (isAtEnd && !follow)) return page.exit_code;
+    offset = wasEmptied ? 0 : page.next_offset;
+    const isAtEnd = isStuck || offset >= size;
+    if (!wasEmptied && (page.eof || (isAtEnd && !follow))) return page;
     // There is an incomplete escape sequence, but no text yet.
     if (isStuck) await delay(STUCK_PAUSE_MS);
     wait = isAtEnd ? WAIT_SECONDS : 0;

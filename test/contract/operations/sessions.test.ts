@@ -88,6 +88,21 @@ describe('agent3 session read', () => {
     expect(textOf(await child.ended())).toEqual({ code: 0, stdout: 'one\ntwo\n', stderr: '' });
   });
 
+  test.concurrent('with --follow begins again with a stream that its command empties, and says so', async () => {
+    using first = new Trigger();
+    using second = new Trigger();
+    const cmd = `echo aaaa; ${first.wait}; echo b > /dev/stdout; ${second.wait}; echo cccccccc`;
+    const { session } = await agent.shell({ cmd, background: true });
+    const child = new Client(agent, ['session', 'read', '--follow', session]);
+    await child.shows('aaaa\n');
+    first.open();
+    await child.shows('b\n');
+    second.open();
+    const { code, stdout, stderr } = textOf(await child.ended());
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'aaaa\nb\ncccccccc\n' });
+    expect(stderr).toContain('opened its own stdout again');
+  });
+
   test.concurrent('with --follow ends with the exit code of the command', async () => {
     const { session } = await agent.shell({ cmd: 'echo one; exit 7' });
     expect(await sessions(['read', '--follow', session])).toEqual({ code: 7, stdout: 'one\n', stderr: '' });
