@@ -220,6 +220,14 @@ function setWatchdog({ options, changes, input, notes }: Situation): void {
       runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
     });
   }
+  const isIdle = ![SERVICE, WATCHDOG_TIMER].some((unit) => unitIs('active', unit));
+  // What was installed with --no-start starts together with the agent.
+  if (input.watchdog === 'timer' && isEnabled && isIdle && options.start) {
+    changes.command(
+      ['systemctl', 'start', WATCHDOG_TIMER],
+      () => void runCommand(['systemctl', 'stop', WATCHDOG_TIMER]),
+    );
+  }
   if (input.watchdog === 'cron') {
     notes.push(`systemd has no timers here, so cron runs the watchdog (${PATHS.watchdogCron})`);
   }

@@ -289,7 +289,10 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
       'start it with: systemctl start agent3',
     );
     expect((await vm.run('systemctl is-active agent3 agent3-watchdog.timer')).stdout).toBe('inactive\ninactive\n');
-    await vm.sh('systemctl start agent3');
+    await vm.sh('agent3 install --no-start --watchdog');
+    expect((await vm.run('systemctl is-active agent3 agent3-watchdog.timer')).stdout).toBe('inactive\ninactive\n');
+    await vm.sh('agent3 install');
+    expect(await vm.sh('systemctl is-active agent3 agent3-watchdog.timer')).toBe('active\nactive\n');
   }, 120_000);
 
   test('with --purge leaves nothing behind', async () => {
