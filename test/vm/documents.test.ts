@@ -139,6 +139,14 @@ link() { curl -s http://127.0.0.1:5000/$1 -H "X-Auth-Token: $AGENT3_API_TOKEN" -
   },
   'install.md 2': { instead: { ...DOMAIN, 'apt-get install caddy': 'command -v caddy' } },
   'install.md 3': { ...LINES, after: 'systemctl enable --now agent3' },
+  // The agent writes meanwhile, and tar then says that a file has changed.
+  'install.md 4': { prepare: 'cd /root', mayFail: true, after: 'tar -tzf /root/agent3-backup.tar.gz > /dev/null' },
+  'install.md 5': {
+    prepare: 'cd /opt/bundle; cp /root/agent3-backup.tar.gz .; ./agent3 uninstall --purge; useradd --system another',
+    instead: { 'agent3 doctor': 'agent3 doctor || true' },
+    shows: /and Agent3 answers[\s\S]*✓ profiles[\s\S]*✓ audit[\s\S]*✓ watchdog/,
+    after: 'agent3 token list | grep -q ^reports; ! find /var/lib/agent3 /var/log/agent3 -nouser | grep .',
+  },
   'troubleshooting.md 1': LINES,
   'INSTALL.md 1': { prepare: 'cd /root/agent3-VERSION-linux-x64', shows: /Nothing to change/ },
 };
