@@ -30,7 +30,11 @@ export function readTarget(
 }
 
 function readFile(path: string): Record<string, string> {
-  return existsSync(path) ? parseEnvFile(readFileSync(path, 'utf8')) : {};
+  try {
+    return existsSync(path) ? parseEnvFile(readFileSync(path, 'utf8')) : {};
+  } catch (error) {
+    throw new Error(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** The address of an agent. */

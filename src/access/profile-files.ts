@@ -44,9 +44,10 @@ export function readProfiles(
   for (const file of files) {
     const path = join(directory ?? '', file);
     const name = file.replace(ENDING, '');
-    const isTwice = files.some((other) => other !== file && other.replace(ENDING, '') === name);
+    const twin = files.find((other) => other !== file && other.replace(ENDING, '') === name);
     // It is not clear which of the two is meant.
-    const read = isTwice ? [`there is already a profile ${name}`] : readTrusted(path, faultAt, own);
+    const read =
+      twin === undefined ? readTrusted(path, faultAt, own) : [`${twin} is for the same profile: remove one of the two`];
     if ('name' in read) profiles.set(read.name, read);
     else faulty.push({ path, name, faults: read });
   }

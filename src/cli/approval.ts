@@ -23,7 +23,7 @@ import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { readPlainFile } from '../sessions/record.ts';
 import { processEnvironment } from '../settings/environment.ts';
-import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { cannotRead, EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { approvalDirectories } from './here.ts';
 
 /** `agent3 approval`: the commands that wait for approval. */
@@ -217,6 +217,6 @@ function waiting(): ApprovalRequest[] {
   try {
     return readRequests(directory, Date.now());
   } catch (error) {
-    fail(EXIT_FAILURE, `${directory} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+    fail(EXIT_FAILURE, cannotRead(directory, error));
   }
 }

@@ -9,10 +9,9 @@ import { checkSignatures, describeSigners } from '../console/signed-lines.ts';
 import { installedAuditKey } from '../install/installed.ts';
 import { delay } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { describeErrno, isDenied } from '../lib/errors.ts';
 import { visibleJson, visibleJsonText, visibleLine } from '../lib/visible.ts';
 import { processEnvironment } from '../settings/environment.ts';
-import { EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail } from './exit.ts';
+import { cannotRead, EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail } from './exit.ts';
 import { auditFile } from './here.ts';
 import { numberOption } from './number-option.ts';
 
@@ -263,7 +262,6 @@ function attempt<T>(path: string, work: () => T, code: ExitCode = EXIT_FAILURE):
   try {
     return work();
   } catch (error) {
-    const cure = isDenied(error) ? '. Try it with sudo.' : '';
-    fail(code, `${path} cannot be read: ${describeErrno(error)}${cure}`);
+    fail(code, cannotRead(path, error));
   }
 }

@@ -4,9 +4,8 @@ import { answerDueAt, type GrantKey, type GrantRecord } from '../access/grant.ts
 import { readTokens, TokenFileFault } from '../access/token-file.ts';
 import { type CodeTry, type GrantState, grantsDirectory, readState, readTry } from '../connect/grant-state.ts';
 import { delay } from '../lib/clock.ts';
-import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
-import { EXIT_FAILURE, fail } from './exit.ts';
+import { cannotRead, EXIT_FAILURE, fail } from './exit.ts';
 import { ownerOf, sessionsHere } from './here.ts';
 
 /** The grant ended before its client was kept. */
@@ -84,7 +83,7 @@ export class GrantWatch {
       const state = readState(directory, this.key, this.record);
       return typeof state === 'string' ? undefined : state;
     } catch (error) {
-      fail(EXIT_FAILURE, `${directory} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+      fail(EXIT_FAILURE, cannotRead(directory, error));
     }
   }
 

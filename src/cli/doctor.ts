@@ -76,7 +76,16 @@ async function examine(): Promise<Finding[]> {
   if (manifest === undefined || !hasSystemd()) {
     return lookAt([['installation', () => bad('not installed as a service of this machine', 'agent3 install')]]);
   }
-  return lookAt(checksOf(manifest, readText(PATHS.settings) ?? ''));
+  return lookAt(checksOf(manifest, settingsText()));
+}
+
+/** The check of the settings reports a file that cannot be read. */
+function settingsText(): string {
+  try {
+    return readText(PATHS.settings) ?? '';
+  } catch {
+    return '';
+  }
 }
 
 /** Runs the checks; causes come before what follows from them. */

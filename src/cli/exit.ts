@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 import { OutputClosed, OutputFault } from '../client/faults.ts';
-import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { describeErrno, errnoOf, isDenied } from '../lib/errors.ts';
 import { visibleText } from '../lib/visible.ts';
 
 /** The run failed. */
@@ -15,6 +15,11 @@ export type ExitCode = typeof EXIT_FAILURE | typeof EXIT_USAGE | typeof EXIT_EXE
 export function fail(code: ExitCode, ...faults: readonly string[]): never {
   for (const fault of faults) process.stderr.write(`agent3: ${visibleText(fault)}\n`);
   process.exit(code);
+}
+
+/** Says why a file or directory cannot be read, and where `sudo` helps. */
+export function cannotRead(path: string, error: unknown): string {
+  return `${path} cannot be read: ${describeErrno(error)}${isDenied(error) ? '. Try it with sudo.' : ''}`;
 }
 
 /** 128 + SIGPIPE: the exit code that a shell shows for a program whose reader has gone. */

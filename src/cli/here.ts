@@ -2,11 +2,10 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { describeErrno } from '../lib/errors.ts';
 import { likelyOwner } from '../lib/files.ts';
 import { accountOf } from '../process/environment.ts';
 import { processEnvironment } from '../settings/environment.ts';
-import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { cannotRead, EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** Returns the path given by option, by environment variable, or by the installed service; else undefined. */
 export function placeHere(named: string | undefined, variable: string, installed: string): string | undefined {
@@ -100,6 +99,6 @@ function readInstalledSettings(): Readonly<Record<string, string>> {
   try {
     return parseEnvFile(readFileSync(PATHS.settings, 'utf8'));
   } catch (error) {
-    fail(EXIT_FAILURE, `${PATHS.settings} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+    fail(EXIT_FAILURE, cannotRead(PATHS.settings, error));
   }
 }

@@ -7,7 +7,7 @@ import { PACKAGED_BINARY, PATHS } from '../install/layout.ts';
 import { describeMemoryLimits, InstallFault, limitsFor, readText } from '../install/machine.ts';
 import { describeInstalled, lookAtInstalled } from '../install/service.ts';
 import { uninstall } from '../install/uninstall.ts';
-import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { describeRefusal, errnoOf } from '../lib/errors.ts';
 import { visibleJson } from '../lib/visible.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { numberOption } from './number-option.ts';
@@ -95,8 +95,7 @@ export function writeLine(line: string): void {
 function describeFault(error: unknown): string {
   if (error instanceof InstallFault) return error.message;
   if (errnoOf(error) === undefined) throw error;
-  const path = (error as { path?: unknown }).path;
-  return `${typeof path === 'string' ? `${path}: ` : ''}${describeErrno(error)}; nothing was changed`;
+  return `${describeRefusal(error)}; nothing was changed`;
 }
 
 /** `agent3 status`. */

@@ -2,7 +2,7 @@ import { existsSync, fstatSync, openSync, readdirSync, readFileSync, rmSync, sta
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { runCommand } from '../../ops/watchdog/command.ts';
-import { errnoOf } from '../lib/errors.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { MEMORY_OF_ONE_COMMAND } from '../lib/limits.ts';
 import { LOG_GROUPS } from '../lib/look-user.ts';
 import { tryLock } from '../linux/libc.ts';
@@ -137,9 +137,13 @@ export function namesIn(directory: string): string[] {
   return existsSync(directory) ? readdirSync(directory) : [];
 }
 
-/** Returns the text of a file, or undefined when it does not exist. */
+/** Returns the text of a file, or undefined when it does not exist. Throws `InstallFault` when it cannot be read. */
 export function readText(path: string): string | undefined {
-  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+  try {
+    return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+  } catch (error) {
+    throw new InstallFault(`${path} cannot be read: ${describeErrno(error)}`);
+  }
 }
 
 /** Returns the text of a regular file, for a path from an untrusted text; undefined when it does not exist. */

@@ -236,6 +236,12 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** Describes a system error with its file, where the system names it. */
+export function describeRefusal(error: unknown): string {
+  const path = error instanceof Error && 'path' in error ? error.path : undefined;
+  return `${typeof path === 'string' ? `${path}: ` : ''}${describeErrno(error)}`;
+}
+
 /** Whether a permission is missing. */
 export function isDenied(error: unknown): boolean {
   return ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '');

@@ -50,7 +50,7 @@ export class CommandChecks {
   ): Promise<NewCommand> {
     const { principal, address, via, plan, profile } = context;
     const { cmd, env, stdin } = given;
-    const cwd = this.#directory(given.cwd ?? held?.cwd, context, isolation);
+    const cwd = this.#directory(given, held, context, isolation);
     if (isolation !== undefined) await this.#requireIsolation(context, isolation);
     requireEnvironment(env);
     if (!stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
@@ -94,8 +94,15 @@ export class CommandChecks {
   }
 
   /** What the agent may enter says nothing about another user, and what a sandbox hides must not show here. */
-  #directory(cwd: string | undefined, { profile }: CallContext, isolation: Isolation | undefined): string {
-    if (cwd !== undefined) (isJudgedBefore(isolation, cwd) ? requireDirectory : requirePath)(cwd);
+  #directory(
+    given: ShellArguments,
+    held: HeldContext | undefined,
+    { profile }: CallContext,
+    isolation: Isolation | undefined,
+  ): string {
+    const cwd = given.cwd ?? held?.cwd;
+    if (cwd !== undefined && !isJudgedBefore(isolation, cwd)) requirePath(cwd);
+    else if (cwd !== undefined) requireDirectory(cwd, given.cwd === undefined ? given.context : undefined);
     return cwd ?? profile.sandbox?.directory ?? homeOf(isolation) ?? this.#home.now();
   }
 
@@ -203,11 +210,14 @@ function requirePath(cwd: string): void {
 }
 
 /** Throws `InvalidArguments` for a directory in which no command can run. */
-function requireDirectory(cwd: string): void {
+function requireDirectory(cwd: string, context: string | undefined): void {
   requirePath(cwd);
   const fault = directoryFault(cwd);
   if (fault === undefined) return;
-  throw new InvalidArguments(`cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${fault}. Nothing was run.`);
+  const cure = context === undefined ? '' : ` The context ${context} was left there: give another cwd.`;
+  throw new InvalidArguments(
+    `cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${fault}. Nothing was run.${cure}`,
+  );
 }
 
 /** Returns why a command cannot run in `cwd`; undefined if it can. */

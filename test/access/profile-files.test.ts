@@ -131,3 +131,14 @@ test.each([
   const [fault] = readProfiles(place.path).faulty;
   expect(fault?.faults[0]).toStartWith(`it cannot be parsed: ${told}`);
 });
+
+test('of two files for one profile neither is used, and each names the other', () => {
+  using directory = new TemporaryDirectory();
+  for (const name of ['app.toml', 'app.json']) writeFileSync(directory.join(name), name.endsWith('json') ? '{}' : '');
+  const { profiles, faulty } = readProfiles(directory.path);
+  expect(profiles.has('app')).toBe(false);
+  expect(faulty.map(({ faults }) => faults)).toEqual([
+    ['app.toml is for the same profile: remove one of the two'],
+    ['app.json is for the same profile: remove one of the two'],
+  ]);
+});

@@ -192,7 +192,7 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     await vm.sh('chown agent3 /srv/app');
     await vm.sh('chmod 777 /etc/agent3/approvals; mv /etc/agent3/profiles.d/app.toml /opt');
     const faulty = (await vm.run('agent3 doctor')).stdout;
-    expect(faulty).toContain('a token has the profile app, which does not exist');
+    expect(faulty).toContain('the token app has the profile app, which does not exist');
     expect(faulty).toContain('users other than root may write to /etc/agent3/approvals');
   });
 });

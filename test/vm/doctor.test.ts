@@ -17,6 +17,8 @@ const BACK = `cp -p /opt/env ${ENV}; systemctl restart agent3`;
 /** Faults of the kernel's settings are in limits.test.ts. */
 const FAULTS: readonly Fault[] = [
   ['a mode', 'settings', `chmod 644 ${ENV}`, `chmod 600 ${ENV}`, 'chmod 600'],
+  ['a directory', 'settings', `${KEPT}rm ${ENV}; mkdir ${ENV}`, `rmdir ${ENV}; ${BACK}`, 'move it away'],
+  ['an owner', 'settings', `chown agent3 ${ENV}`, `chown root ${ENV}`, 'chown root:root'],
   ['a line without =', 'settings', `${KEPT}echo 'AGENT3_PORT 5005' >> ${ENV}`, BACK, 'systemctl restart agent3'],
   ['a port', 'settings', `${KEPT}echo AGENT3_PORT=abc >> ${ENV}`, BACK, 'systemctl restart agent3'],
   [

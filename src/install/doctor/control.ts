@@ -4,7 +4,7 @@ import { distrust } from '../../access/approval-request.ts';
 import { BUILT_IN, lookProfile, type Profile } from '../../access/profile.ts';
 import { describeFileFaults } from '../../access/profile-files.ts';
 import { profileMistakes } from '../../access/profile-notes.ts';
-import { readTokens, TokenFileFault } from '../../access/token-file.ts';
+import { RESERVED, readTokens, TokenFileFault } from '../../access/token-file.ts';
 import { markPath } from '../../audit/chain.ts';
 import { verifyRecord } from '../../audit/verify.ts';
 import { checkSignatures } from '../../console/signed-lines.ts';
@@ -25,10 +25,16 @@ export async function profilesFinding(usual: string, own: string): Promise<Found
     if (unusable !== undefined) return bad(unusable, 'agent3 profile check');
     const unread = existsSync(PATHS.tokens) ? unreadable(PATHS.tokens, own) : undefined;
     if (unread !== undefined) return bad(`${PATHS.tokens}: ${unread}`, OPEN_TOKENS);
-    const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
-    const missing = [...used].find((name) => !profiles.has(name));
-    if (missing !== undefined)
-      return bad(`a token has the profile ${missing}, which does not exist`, 'agent3 profile list');
+    const tokens = [{ name: RESERVED, profile: usual }, ...readTokens(PATHS.tokens)];
+    const lost = tokens.find(({ profile = 'full' }) => !profiles.has(profile));
+    if (lost !== undefined)
+      return bad(
+        `the token ${lost.name} has the profile ${lost.profile}, which does not exist`,
+        lost.name === RESERVED
+          ? `correct AGENT3_PROFILE in ${PATHS.settings}, then: systemctl restart agent3`
+          : `restore ${PATHS.profiles}/${lost.profile}.toml, or end the token: agent3 token revoke ${lost.name}`,
+      );
+    const used = new Set(tokens.map(({ profile = 'full' }) => profile));
     const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
     const fault = await profilesFault(all, own, [...profiles.values()]);
     if (fault !== undefined) return bad(fault.what, fault.cure ?? MEND);

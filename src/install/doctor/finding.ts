@@ -1,4 +1,6 @@
+import { describeRefusal, errnoOf } from '../../lib/errors.ts';
 import { visibleText } from '../../lib/visible.ts';
+import { InstallFault } from '../machine.ts';
 
 /** What a look at one thing has found. */
 export interface Found {
@@ -23,7 +25,7 @@ export async function lookAt(checks: readonly Check[]): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const [name, look] of checks) {
     if (!findings.some(({ left_out = [] }) => left_out.includes(name)))
-      findings.push({ check: name, ...(await look()) });
+      findings.push({ check: name, ...(await lookOnce(look)) });
   }
   const names = checks.map(([name]) => name);
   return findings.map(({ left_out, ...finding }) => {
@@ -31,6 +33,17 @@ export async function lookAt(checks: readonly Check[]): Promise<Finding[]> {
     if (left.length === 0) return finding;
     return { ...finding, found: `${finding.found}; therefore not checked: ${left.join(', ')}`, left_out: left };
   });
+}
+
+/** A look that the system refuses is a finding, and ends no other. */
+async function lookOnce(look: Check[1]): Promise<Found> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof InstallFault) && errnoOf(error) === undefined) throw error;
+    const what = error instanceof InstallFault ? error.message : describeRefusal(error);
+    return bad(what, 'correct it, then: agent3 doctor');
+  }
 }
 
 export function good(found: string): Found {

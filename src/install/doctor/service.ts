@@ -63,6 +63,7 @@ export async function commandFinding(values: Readonly<Record<string, string>>): 
 export function settingsFinding(text: string, faults: readonly string[]): Found {
   const stat = statSync(PATHS.settings, { throwIfNoEntry: false });
   if (stat === undefined) return bad(`${PATHS.settings} is missing`, 'agent3 install', NEED_ANSWER);
+  if (!stat.isFile()) return bad(`${PATHS.settings} is not a file`, `move it away, then: agent3 install`, NEED_ANSWER);
   const lines = envFileFaults(text);
   if (faults.length > 0) {
     // What a value has become by an open quote is told by that quote.
@@ -76,7 +77,8 @@ export function settingsFinding(text: string, faults: readonly string[]): Found 
   const mode = (stat.mode & 0o777).toString(8);
   if ((stat.mode & 0o077) !== 0 || stat.uid !== 0) {
     const repair = `chown root:root ${PATHS.settings}; chmod 600 ${PATHS.settings}`;
-    return bad(`${PATHS.settings} has mode ${mode}, so other users can read the token`, repair);
+    const owner = stat.uid === 0 ? '' : ` and belongs to the user with the number ${stat.uid}`;
+    return bad(`${PATHS.settings} has mode ${mode}${owner}, so other users can read the token`, repair);
   }
   if (lines.length > 0) {
     return bad(`${PATHS.settings}: ${lines.map(describeLineFault).join('; ')}`, RESTART);

@@ -193,7 +193,7 @@ nvm_echo() { command printf '%s\\n' "$*"; }`;
       await agent.call('shell', { cmd: 'echo', context: 'gone' }),
       400,
       'Invalid args',
-      /cannot be used: it does not exist/,
+      /cannot be used: it does not exist \(ENOENT\)\. Nothing was run\. The context gone was left there: give another cwd\.$/,
     );
     expect(await outputOf('gone', 'pwd', { cwd: '/usr' })).toBe('/usr\n');
   });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
 import { bad, type Check, findingsText, good, lookAt } from '../../../src/install/doctor/finding.ts';
 import { confiningSettings } from '../../../src/install/doctor/profile-machine.ts';
 import { exposingLines, lastCheckFinding } from '../../../src/install/doctor/service.ts';
-import { describeMemoryLimits } from '../../../src/install/machine.ts';
+import { describeMemoryLimits, readText } from '../../../src/install/machine.ts';
 
 describe('one fault for one cause', () => {
   test('what a finding leaves out is not looked at, and the finding names it', async () => {
@@ -27,6 +28,21 @@ describe('one fault for one cause', () => {
            → start it
 ✓ clock    well`);
     expect(findings[1]).toMatchObject({ left_out: ['health', 'command'] });
+  });
+
+  test('a look that the system refuses is a finding, and ends no other', async () => {
+    const findings = await lookAt([
+      ['logs', () => good(readFileSync('/nowhere/x', 'utf8'))],
+      ['settings', () => good(readText('/etc') ?? '')],
+      ['clock', () => good('well')],
+    ]);
+    expect(findings).toMatchObject([
+      { ok: false, found: '/nowhere/x: it does not exist (ENOENT)', advice: expect.stringContaining('agent3 doctor') },
+      { ok: false, found: '/etc cannot be read: it is a directory (EISDIR)' },
+      { ok: true },
+    ]);
+    const broken = lookAt([['clock', () => good(JSON.parse('{'))]]);
+    expect(broken).rejects.toThrow(SyntaxError);
   });
 });
 
