@@ -42,7 +42,7 @@ async function lookOnce(look: Check[1]): Promise<Found> {
   } catch (error) {
     if (!(error instanceof InstallFault) && errnoOf(error) === undefined) throw error;
     const what = error instanceof InstallFault ? error.message : describeRefusal(error);
-    return bad(what, 'correct it, then: agent3 doctor');
+    return bad(what, 'correct it, or let agent3 install do it; then: agent3 doctor');
   }
 }
 
