@@ -25,13 +25,16 @@ const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 
 const mac = Type.String({ pattern: '^[\\w-]{43}$' });
 
+/** Milliseconds since the epoch, as far as a date can be. */
+const moment = Type.Integer({ minimum: 0, maximum: 8.64e15 });
+
 /** The fields of a grant, which a client gets by signing in with a one-time code. */
 const grantSchema = Type.Object({
   /** The kind of client that the code is for. */
   client: Type.String({ pattern: '^[a-z-]{1,20}$' }),
   /** MAC of the one-time code. */
   code: mac,
-  code_expires_at: Type.Integer(),
+  code_expires_at: moment,
   /** MAC of everything that root decided. */
   seal: mac,
   /** Set when root has kept the client. Without it, the grant allows nothing yet. */
@@ -48,12 +51,12 @@ const tokenSchema = Type.Object({
   /** Its profile; `full` when missing. */
   profile: Type.Optional(Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' })),
   sha256: sha256Hex,
-  created_at: Type.Integer(),
-  expires_at: Type.Union([Type.Integer(), Type.Null()]),
+  created_at: moment,
+  expires_at: Type.Union([moment, Type.Null()]),
   /** Addresses and networks that may use it; empty: any. */
   ips: Type.Array(Type.String()),
   /** Earlier tokens of a rotation that still work. */
-  previous: Type.Optional(Type.Array(Type.Object({ sha256: sha256Hex, until: Type.Integer() }))),
+  previous: Type.Optional(Type.Array(Type.Object({ sha256: sha256Hex, until: moment }))),
   grant: Type.Optional(grantSchema),
   /** The signed orders of the owner's console that made or changed it, by kind. */
   signed: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
@@ -65,7 +68,7 @@ const fileSchema = Type.Object({
   version: Type.Literal(1),
   tokens: Type.Array(tokenSchema),
   /** Time of the last order of the owner's console, in milliseconds. Earlier orders are no longer valid. */
-  ordered_at: Type.Optional(Type.Integer()),
+  ordered_at: Type.Optional(moment),
 });
 
 type TokenFile = Static<typeof fileSchema>;

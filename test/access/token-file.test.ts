@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { chmodSync, chownSync, closeSync, openSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { changeTokens, readTokens, TokenFileFault, type TokenRecord } from '../../src/access/token-file.ts';
 import { likelyOwner } from '../../src/lib/files.ts';
 import { tryLock } from '../../src/linux/libc.ts';
@@ -78,6 +78,14 @@ test('what is not a file is neither waited for nor made another', () => {
   for (const path of [pipe, '/dev/null'])
     expect(() => readTokens(path)).toThrow(`${path} cannot be read: it is not a regular file`);
   expect(() => readTokens('/tmp')).toThrow('(mode 1777): choose a directory of its own');
+});
+
+test('a time that is no date is a fault of the file', () => {
+  using directory = new TemporaryDirectory();
+  const path = directory.join('tokens.json');
+  const text = JSON.stringify({ version: 1, tokens: [{ ...tokenOf('anna'), expires_at: 9e15 }] });
+  writeFileSync(path, text, { mode: 0o600 });
+  expect(() => readTokens(path)).toThrow('is not a file of tokens (/tokens/0/expires_at: ');
 });
 
 asRoot('root may look after the file of another user’s agent, which lies in a directory of that user', () => {
