@@ -9,6 +9,8 @@ export interface ServiceState {
   readonly isEnabled: boolean;
   /** Its owner has disabled it, so it must not be started again. */
   readonly isSwitchedOff: boolean;
+  /** It cannot be started before `systemctl unmask`. */
+  readonly isMasked: boolean;
   /** Its process; 0 when it does not run. */
   readonly pid: number;
   /** The status text of the agent about its commands. */
@@ -24,6 +26,7 @@ export function readService(unit: string): ServiceState {
     isActive: state === 'active' || state === 'reloading',
     isEnabled: file === 'enabled',
     isSwitchedOff: state === 'inactive' && (file === 'disabled' || file === 'masked'),
+    isMasked: file === 'masked',
     pid: Number(value.MainPID),
     statusText: value.StatusText,
   };

@@ -7,7 +7,7 @@ import { readTokens } from '../access/token-file.ts';
 import { DOCTOR_NOTE, type DoctorNote, keepDoctorNote } from '../console/doctor-note.ts';
 import { consoleFinding } from '../install/doctor/console.ts';
 import { approvalsFinding, auditFinding, lookFinding, profilesFinding } from '../install/doctor/control.ts';
-import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
+import { bad, type Check, type Finding, type Found, findingsText, lookAt } from '../install/doctor/finding.ts';
 import { fleetFinding, isOfFleet } from '../install/doctor/fleet.ts';
 import {
   commandFinding,
@@ -73,10 +73,15 @@ function keepNote(note: DoctorNote): void {
 async function examine(): Promise<Finding[]> {
   if (process.geteuid?.() !== 0) fail(EXIT_FAILURE, 'run it as root: sudo agent3 doctor');
   const manifest = readManifest(PATHS.manifest);
-  if (manifest === undefined || !hasSystemd()) {
-    return lookAt([['installation', () => bad('not installed as a service of this machine', 'agent3 install')]]);
-  }
+  if (manifest === undefined || !hasSystemd()) return lookAt([['installation', notInstalled]]);
   return lookAt(checksOf(manifest, settingsText()));
+}
+
+/** Without what the installer wrote about its options, an upgrade would take the usual ones. */
+function notInstalled(): Found {
+  if (!existsSync(PATHS.unit)) return bad('not installed as a service of this machine', 'agent3 install');
+  const what = `${PATHS.manifest} is missing or damaged, so the options of the installation are unknown`;
+  return bad(what, 'agent3 install, with the options of before (such as --user and --domain)');
 }
 
 /** The check of the settings reports a file that cannot be read. */

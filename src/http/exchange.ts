@@ -60,7 +60,7 @@ function begun(from: Pick<Exchange, 'peer' | 'address' | 'method' | 'path'>, rep
 /** In a path, the secret of a link follows this. */
 const SECRET_IN_PATH = /(transfer(?:\/|%2f)).+/i;
 
-/** A part of a path that may be a token: clients that are set up wrong send it there. Ids of sessions are none. */
+/** A part of a path that may be a token: clients that are set up wrong send it there. The id of a session stays. */
 const TOKEN_IN_PATH = /(?<=\/)(?![\da-fA-F-]{36}(?:@[a-zA-Z2-7]{8})?(?:\/|$))(?=[^/]*[A-Z\d])[^/]{24,}/g;
 
 /** Returns a path for the log, without the secret of a link and without what may be a token. */

@@ -68,6 +68,20 @@ const FAULTS: readonly Fault[] = [
     'rm /etc/agent3/passkeys.json',
     'agent3 console link',
   ],
+  [
+    'a socket, after somebody used it',
+    'console',
+    'curl -s -m 10 --unix-socket /run/agent3-console.sock http://localhost/ > /dev/null; systemctl stop agent3-console.socket',
+    'systemctl enable --now agent3-console.socket',
+    'systemctl enable --now agent3-console.socket',
+  ],
+  [
+    'the manifest',
+    'installation',
+    'mv /etc/agent3/install.json /opt/',
+    'agent3 install --domain agent3.localhost',
+    'agent3 install, with the options of before',
+  ],
   ['the start at boot', 'service', 'systemctl disable agent3', 'systemctl enable agent3', 'systemctl enable agent3'],
   [
     'room',
@@ -83,7 +97,21 @@ const FAULTS: readonly Fault[] = [
     FREE_SESSIONS,
     'mount -o remount,rw /var/lib/agent3/sessions',
   ],
-  ['a stop', 'service', STOP, START, 'journalctl -u agent3', ['watchdog']],
+  ['a stop', 'service', STOP, START, '→ systemctl start agent3; see: journalctl -u agent3', ['watchdog']],
+  [
+    'a directory that is closed to it',
+    'service',
+    'chmod 700 /var/log/agent3; systemctl restart agent3 || true',
+    'agent3 install',
+    'agent3 install restores files, owners and modes',
+  ],
+  [
+    'a mask',
+    'service',
+    'systemctl stop agent3; mv /etc/systemd/system/agent3.service /opt/; systemctl mask agent3',
+    'systemctl unmask agent3; mv /opt/agent3.service /etc/systemd/system/; systemctl daemon-reload; systemctl enable --now agent3',
+    'systemctl unmask agent3; systemctl enable --now agent3',
+  ],
   [
     'a package',
     'profiles',

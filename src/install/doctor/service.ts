@@ -22,12 +22,15 @@ const NEED_SERVICE = ['health', 'cgroup', ...NEED_ANSWER] as const;
 
 /** The unit: does it run, and does it start at boot. */
 export function unitFinding(): Found {
-  const { isActive, isEnabled, isSwitchedOff, commands, isFrozen } = serviceState();
+  const { state, isActive, isEnabled, isSwitchedOff, isMasked, commands, isFrozen } = serviceState();
   if (isSwitchedOff) {
-    return bad('disabled by its owner', 'to enable it: systemctl enable --now agent3', NEED_SERVICE);
+    const unmask = isMasked ? 'systemctl unmask agent3; ' : '';
+    return bad('disabled by its owner', `to enable it: ${unmask}systemctl enable --now agent3`, NEED_SERVICE);
   }
   if (!isActive) {
-    return bad(`not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
+    // It tries again and again, or has given up: a start alone would end in the same way.
+    const cure = state === 'inactive' ? '' : 'correct that (agent3 install restores files, owners and modes), then: ';
+    return bad(`not active. ${whyNot()}`, `${cure}systemctl start agent3; ${LOOK}`, NEED_SERVICE);
   }
   if (!isEnabled) return bad('active, but does not start at boot', 'systemctl enable agent3');
   return good(`active, starts at boot; ${countCommands(commands)} ${isFrozen ? 'frozen' : 'running'}`);
@@ -40,7 +43,10 @@ export async function healthFinding(manifest: Manifest, values: Readonly<Record<
   const running = await versionOn(origin);
   if (running === undefined) return bad(`${url} does not answer`, LOOK, NEED_ANSWER);
   const { stdout } = runCommand([installedBinary(manifest), '--version'], 10);
-  const installed = /^agent3 (\S+)/.exec(stdout)?.[1] ?? 'unknown';
+  const installed = /^agent3 (\S+)/.exec(stdout)?.[1];
+  // A restart would end the agent that answers.
+  if (installed === undefined)
+    return bad(`version ${running} answers, but ${installedBinary(manifest)} cannot be run`, 'agent3 install');
   if (installed !== running) {
     return bad(`version ${running} answers, but ${installed} is installed`, 'systemctl restart agent3');
   }
