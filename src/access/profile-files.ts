@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { KindGuard, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { describeSchema, preview } from '../lib/describe-schema.ts';
+import { describeMismatch } from '../lib/describe-schema.ts';
 import { describeErrno, errnoOf, NotAFile } from '../lib/errors.ts';
 import { ownerFault, ownershipFault, readRegular, writableFault } from '../lib/files.ts';
 import { withReserve } from '../linux/open-files.ts';
@@ -183,7 +183,7 @@ function schemaAt(keys: readonly string[]): TSchema {
 
 function wrongValue(keys: readonly string[], schema: TSchema, given: unknown): string {
   const { before, name } = nameOf(keys);
-  const fault = `${before}${name} must be ${describeSchema(schema)}, not ${preview(given)}`;
+  const fault = `${before}${name} ${describeMismatch(schema, given)}`;
   const isTable = typeof given === 'object' && given !== null && !Array.isArray(given);
   if (name === 'rules' && isTable) return `${fault}: write [[rules]] above each rule`;
   if (name === 'limits' && Array.isArray(given)) return `${fault}: write [limits]`;

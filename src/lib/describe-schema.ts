@@ -14,6 +14,17 @@ export function describeSchema(schema: TSchema): string {
   return 'of another type';
 }
 
+/** Says how a value differs from what a schema accepts: `must be true or false, not 3`, `must have 1 to 9 entries, not 0`. */
+export function describeMismatch(schema: TSchema, value: unknown): string {
+  const list = KindGuard.IsUnion(schema) ? schema.anyOf.find((one) => KindGuard.IsArray(one)) : schema;
+  if (Array.isArray(value) && list !== undefined && KindGuard.IsArray(list)) {
+    const { minItems = 0, maxItems = Number.MAX_SAFE_INTEGER } = list;
+    if (value.length < minItems || value.length > maxItems)
+      return `must have ${minItems} to ${maxItems} entries, not ${value.length}`;
+  }
+  return `must be ${describeSchema(schema)}, not ${preview(value)}`;
+}
+
 function describeUnion(schemas: readonly TSchema[]): string {
   const isChoice = schemas.every((one) => KindGuard.IsLiteral(one));
   if (isChoice) return `one of ${schemas.map((one) => JSON.stringify(one['const'])).join(', ')}`;

@@ -10,7 +10,7 @@ import {
   underPolicy,
   withForbidden,
 } from '../calls/context.ts';
-import { asJson, describeSchema, preview } from '../lib/describe-schema.ts';
+import { asJson, describeMismatch, describeSchema, preview } from '../lib/describe-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 
 /** What every door is derived from: a name, texts for the model, schemas, and a handler. */
@@ -267,7 +267,7 @@ function describeFaults(faults: Iterable<Fault>, schema: TObject): string {
 
 function describeFault(name: string, expected: TSchema, value: unknown): string {
   if (value === undefined) return `${name} is required: ${describeSchema(expected)}.`;
-  return `${name} must be ${describeSchema(expected)}, not ${preview(value)}.`;
+  return `${name} ${describeMismatch(expected, value)}.`;
 }
 
 /** RFC 6901: `~1` is `/`, `~0` is `~`. */

@@ -97,7 +97,7 @@ const FAULTS: readonly Fault[] = [
     FREE_SESSIONS,
     'mount -o remount,rw /var/lib/agent3/sessions',
   ],
-  ['a stop', 'service', STOP, START, '→ systemctl start agent3; see: journalctl -u agent3', ['watchdog']],
+  ['a stop', 'service', STOP, START, 'systemctl start agent3; see: journalctl -u agent3', ['watchdog']],
   [
     'a directory that is closed to it',
     'service',

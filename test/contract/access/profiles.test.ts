@@ -255,6 +255,8 @@ describe('agent3 profile', () => {
     ],
     ['what every command needs', 'hide = ["/srv/x", "/usr/"]', 'hide /usr/: no command could run'],
     ['the whole machine', 'hide = ["//"]', 'hide //: no command could run'],
+    ['a list without entries', '[[rules]]\naction = "deny"\ncommand = []', 'command must have 1 to 200 entries, not 0'],
+    ['a list of too many', 'notify = ["ended", "ended"]', 'notify must have 0 to 1 entries, not 2'],
     ['a path that is none', 'hide = ["x"]', 'hide.0 must be a path that begins with / or ~/, not "x"'],
     ['a user that is none', 'user = "Me!"', 'user must be the name of a user, of up to 32'],
     ['a rule about nothing', '[[rules]]\naction = "deny"', 'rule 1 has no condition'],

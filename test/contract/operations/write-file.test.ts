@@ -429,6 +429,18 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
     expect(text('mine')).toBe('second');
   });
 
+  test('a list without entries, or of too many, is told by its number', async () => {
+    const path = at('numbered');
+    await desk.lean('full', 'write_file', { path, content: 'x' });
+    for (const count of [0, 101]) {
+      const edits = Array.from({ length: count }, () => ({ old: 'x', new: 'y' }));
+      expect(await desk.lean('full', 'edit_file', { path, edits })).toMatchObject({
+        http: 400,
+        message: `edits must have 1 to 100 entries, not ${count}.`,
+      });
+    }
+  });
+
   test('the lean doors answer what the caller does not know', async () => {
     const path = at('lean');
     expect(await desk.lean('full', 'write_file', { path, content: 'one\n' })).toEqual({
