@@ -82,6 +82,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   kernel: 'the kernel makes its content when it is read. Copy it with shell first, for example: cat PATH > /tmp/copy',
   private: 'in the sandbox of this token that directory is new for every command, so the file would be lost at once',
   EROFS: 'it cannot be written to in the profile of this token, or its file system is read-only',
+  EAGAIN: 'there is nothing to read in it now',
   ENOSPC: 'the disk is full',
 };
 

@@ -119,9 +119,10 @@ export function requireFile(place: FilePlace, sandbox: SandboxPart): FileStat {
   if (stat !== undefined) return requirePlainFile(place, stat);
   const directory = posix.dirname(path);
   const what = missing === undefined ? `file ${shownPath(path)}` : `such directory: ${shownPath(directory)}`;
+  const existing = missing === undefined ? directory : directory.slice(0, -missing.length - 1) || '/';
   const fleeting = whyFleeting(sandbox, path);
   throw new FileNotFound(
-    `There is no ${what}${fleeting === undefined ? `. Look with shell: ls ${directory}` : `: ${fleeting}.`}`,
+    `There is no ${what}${fleeting === undefined ? `. Look with shell: ls ${existing}` : `: ${fleeting}.`}`,
   );
 }
 

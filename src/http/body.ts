@@ -17,12 +17,17 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** Checks the headers of a body before it is read. Throws `RequestTooLarge` and `UnsupportedEncoding`. */
 export function requireReadable(headers: Headers): void {
-  const encoding = headers.get('content-encoding')?.trim() ?? '';
-  if (!/^(?:identity)?$/i.test(encoding))
-    throw new UnsupportedEncoding(
-      `Content-Encoding ${preview(encoding)} is not supported. Send plain JSON, without that header.`,
-    );
+  requireUnencoded(headers, 'plain JSON');
   if ((announcedBytes(headers) ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+}
+
+/** Throws `UnsupportedEncoding` for a body that is compressed; `what` is to be sent in its place. */
+export function requireUnencoded(headers: Headers, what: string): void {
+  const encoding = headers.get('content-encoding')?.trim() ?? '';
+  if (/^(?:identity)?$/i.test(encoding)) return;
+  throw new UnsupportedEncoding(
+    `Content-Encoding ${preview(encoding)} is not supported. Send ${what}, without that header.`,
+  );
 }
 
 /** Parses `Content-Length`; undefined without one. Throws `InvalidRequest` unless it is one number. */

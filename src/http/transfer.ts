@@ -11,6 +11,7 @@ import {
   RouteNotFound,
   ShuttingDown,
 } from '../lib/errors.ts';
+import { requireUnencoded } from './body.ts';
 import type { HttpExchange } from './exchange.ts';
 import { type AnswerDeps, log } from './respond.ts';
 
@@ -56,7 +57,8 @@ export interface TransferRouteDeps extends AnswerDeps, Pick<CallDeps, 'freeze'> 
 /**
  * Answers a request to the link with this secret, without a token. Its body may be large. Its log line is written when
  * the bytes were transferred. Throws `RouteNotFound` for an unknown or ended link, `MethodNotAllowed`, `Conflict`,
- * `RangeRefused`, `RequestTooLarge`, `InvalidRequest`, `MachineRefused`, `ShuttingDown`, and what `Links.open` throws.
+ * `RangeRefused`, `RequestTooLarge`, `UnsupportedEncoding`, `InvalidRequest`, `MachineRefused`, `ShuttingDown`, and what
+ * `Links.open` throws.
  */
 export async function serveTransfer(
   deps: TransferRouteDeps,
@@ -115,6 +117,7 @@ async function answerUpload(
   freeze: CallDeps['freeze'],
 ): Promise<TransferAnswer> {
   if (request.method === 'HEAD') return whole(200, { 'upload-offset': String(transfer.received) });
+  requireUnencoded(request.headers, 'the file as it is');
   const { offset, total } = contentRange(request.headers);
   const announced = Number(request.headers.get('content-length') ?? 0);
   if (Math.max(total ?? 0, offset + announced) > transfer.most) throw tooLarge(transfer.most);

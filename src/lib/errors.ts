@@ -279,5 +279,7 @@ export function describeErrno(error: unknown): string {
   if (error instanceof NotAFile) return 'it is not a regular file';
   const code = errnoOf(error);
   if (code === undefined) return 'an unexpected error';
+  if (code === 'EAGAIN' && error instanceof Error && 'syscall' in error && error.syscall === 'read')
+    return 'there is nothing to read in it now (EAGAIN)';
   return `${ERRNO_SENTENCES[code] ?? 'the system refused it'} (${code})`;
 }

@@ -128,6 +128,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agen
     expect(await refused('/dev/null')).toContain('is a device');
     expect(await refused('missing')).toContain('404 There is no file');
     expect(await refused('no/such/file')).toContain('404 There is no such directory');
+    expect(await refused('no/such/file')).toEndWith(`Look with shell: ls ${desk.work}`);
     expect(await refused('lines/below')).toContain('it is not a directory');
     expect(await refused('../work/lines')).toContain('without them');
     expect((await desk.call(token, 'read_file', { path: 'relative' }))['message']).toContain('is not absolute');

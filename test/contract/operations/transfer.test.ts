@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -300,6 +301,16 @@ describe('upload', () => {
       });
     },
   );
+
+  test('refuses a body that is compressed, and keeps the link', async () => {
+    const path = newPath();
+    const { url } = await linkFor(agent, 'upload', { path });
+    const refused = await put(url, Bun.gzipSync('text'), { 'content-encoding': 'gzip' });
+    expect(refused).toMatchObject({ status: 415, body: { error: 'Unsupported encoding' } });
+    expect(existsSync(path)).toBe(false);
+    expect((await put(url, 'text', { 'content-encoding': 'identity' })).status).toBe(201);
+    expect(readFileSync(path, 'utf8')).toBe('text');
+  });
 
   test('refuses set-id bits, directories, links and what has no directory', async () => {
     for (const mode of ['4755', '2755', '1777', 'u+s'])
