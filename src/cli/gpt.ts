@@ -20,7 +20,7 @@ export function defineGpt(command: Command): void {
 /** Requires an HTTPS URL with a public name, the only kind that ChatGPT calls. */
 function publicUrl(given: string | undefined): string {
   const url = (given ?? processEnvironment()['AGENT3_PUBLIC_URL'] ?? '').replace(/\/+$/, '');
-  if (/^https:\/\/[^\s/?#]+$/.test(url)) return url;
+  if (/^https:\/\/[^\s/?#@]+$/.test(url) && URL.canParse(url)) return url;
   if (url !== '')
     fail(
       EXIT_USAGE,

@@ -1,5 +1,5 @@
 import { KindGuard, type TSchema } from '@sinclair/typebox';
-import { ABSOLUTE_PATH, CONTEXT_NAME, PATH_OR_HOME } from './limits.ts';
+import { ABSOLUTE_PATH, ANY_URL, CONTEXT_NAME, HOST_URL, ORIGINS, PATH_OR_HOME } from './limits.ts';
 
 /** Describes what a schema accepts: `a number from 0.1 to 45`. */
 export function describeSchema(schema: TSchema): string {
@@ -35,6 +35,9 @@ const PATTERN_WORDS: Readonly<Record<string, string>> = {
   '^/': 'an absolute path',
   [CONTEXT_NAME]: 'a name of up to 64 letters, digits and _ . -',
   [ABSOLUTE_PATH]: 'an absolute path',
+  [HOST_URL]: 'a URL without path and password, such as https://agent.example.org',
+  [ORIGINS]: 'URLs without path and password, separated by commas, such as https://app.example.org',
+  [ANY_URL]: 'a URL, such as https://agent.example.org/x',
   [PATH_OR_HOME]: 'a path that begins with / or ~/',
   '^[a-z_][a-z0-9_.-]{0,31}$': 'the name of a user, of up to 32 small letters, digits and _ . -',
 };

@@ -96,6 +96,11 @@ export const MAX_CONTEXTS_PER_TOKEN = 16;
 export const ABSOLUTE_PATH = '^/[^\\x00]*$';
 export const PATH_OR_HOME = '^(/|~/)[^\\x00]*$';
 
+/** Patterns of URLs: of a host without path and password, several of them, and any. */
+export const HOST_URL = '^https?://[^\\s/?#@]+/?$';
+export const ORIGINS = '^https?://[^\\s/?#,@]+(?:,https?://[^\\s/?#,@]+)*$';
+export const ANY_URL = '^https?://[^\\s]+$';
+
 /** The name of a context, as a pattern. */
 export const CONTEXT_NAME = '^[A-Za-z0-9_.-]{1,64}$';
 

@@ -4,7 +4,7 @@ import { KindGuard, type Static, type TObject } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { AddressList, plainOrigin } from '../lib/addresses.ts';
 import { describeSchema, preview } from '../lib/describe-schema.ts';
-import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
+import { ANY_URL, HOST_URL, MIN_TOKEN_CHARS, ORIGINS } from '../lib/limits.ts';
 import { webhookKey } from '../lib/token.ts';
 import type { Setting } from './setting.ts';
 import { SETTINGS } from './table.ts';
@@ -169,7 +169,7 @@ function settingFaults(values: Record<SettingName, unknown>, rows = SETTING_ROWS
   const faults: string[] = [];
   for (const [name, { schema, isSecret }] of rows) {
     const value = values[name];
-    const isAllowed: boolean = Value.Check(schema, value);
+    const isAllowed: boolean = Value.Check(schema, value) && isParsed(schema['pattern'], value);
     if (isAllowed || (value === undefined && KindGuard.IsOptional(schema))) continue;
     if (typeof value === 'string' && value.includes('\n')) {
       faults.push(`${name} spans several lines: a quote in the settings, there or above, is not closed`);
@@ -178,10 +178,21 @@ function settingFaults(values: Record<SettingName, unknown>, rows = SETTING_ROWS
     faults.push(
       isSecret
         ? tokenFault(name, value, schema['minLength'])
-        : `${name} must be ${describeSchema(schema)}, not ${preview(value)}`,
+        : `${name} must be ${describeSchema(schema)}${isCandid(schema['pattern'], value) ? `, not ${preview(value)}` : ''}`,
     );
   }
   return faults;
+}
+
+/** The fault is in the journal, where a password in a URL has no place. */
+function isCandid(pattern: unknown, value: unknown): boolean {
+  return pattern !== ANY_URL && !String(value).includes('@');
+}
+
+/** A pattern does not find every fault of a URL, such as an open bracket. */
+function isParsed(pattern: unknown, value: unknown): boolean {
+  if (typeof value !== 'string' || ![HOST_URL, ORIGINS, ANY_URL].includes(String(pattern))) return true;
+  return (pattern === ORIGINS ? value.split(',') : [value]).every((url) => URL.canParse(url));
 }
 
 /** Describes a fault of the token without showing it. */

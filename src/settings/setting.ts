@@ -1,10 +1,11 @@
 import { type TSchema, Type } from '@sinclair/typebox';
+import { ANY_URL, HOST_URL } from '../lib/limits.ts';
 
 /** A path, absolute in `Config`. PATH_MAX of Linux is 4096, with room for what the agent appends. */
 export const PATH_OPTIONS = { minLength: 1, maxLength: 3000, isPath: true } as const;
 export const PATH = Type.String(PATH_OPTIONS);
-export const URL_WITH_PATH = Type.String({ pattern: '^https?://[^\\s]+$', maxLength: 2000 });
-export const URL_OF_HOST = Type.String({ pattern: '^https?://[^\\s/?#]+/?$', maxLength: 300 });
+export const URL_WITH_PATH = Type.String({ pattern: ANY_URL, maxLength: 2000 });
+export const URL_OF_HOST = Type.String({ pattern: HOST_URL, maxLength: 300 });
 
 /** Schema of a secret with at least this many printable ASCII characters. */
 export function secretText(minLength: number) {

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { MIN_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from '../lib/limits.ts';
+import { MIN_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS, ORIGINS } from '../lib/limits.ts';
 import { CONSOLE_SETTINGS } from './console.ts';
 import { FLEET_SETTINGS } from './fleet.ts';
 import { PATH, PATH_OPTIONS, type Setting, secretText, URL_OF_HOST, URL_WITH_PATH } from './setting.ts';
@@ -68,9 +68,7 @@ export const SETTINGS = {
   },
   AGENT3_ALLOWED_ORIGINS: {
     key: 'allowedOrigins',
-    schema: Type.Optional(
-      Type.String({ pattern: '^https?://[^\\s/?#,]+(?:,https?://[^\\s/?#,]+)*$', maxLength: 4000 }),
-    ),
+    schema: Type.Optional(Type.String({ pattern: ORIGINS, maxLength: 4000 })),
     about: 'More web pages that may use `/mcp`: origins, separated by commas.',
     otherwise: 'this server, this machine, ChatGPT and Claude',
     example: 'https://chat.example.org',
