@@ -88,7 +88,7 @@ function readFile(path: string, own: number | undefined): TokenFile {
   if (!Value.Check(fileSchema, value)) {
     const fault = Value.Errors(fileSchema, value).First();
     throw new TokenFileFault(
-      `${path} is not a file of tokens (${fault?.path ?? ''}: ${fault?.message ?? ''}). Restore a copy, or move it away and create the tokens again`,
+      `${path} is not a file of tokens (${fault?.path || '/'}: ${fault?.message ?? ''}). Restore a copy, or move it away and create the tokens again`,
     );
   }
   return value;

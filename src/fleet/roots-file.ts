@@ -1,9 +1,9 @@
-import { closeSync, constants, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { fileFingerprint, ownershipFault, replaceFile } from '../lib/files.ts';
+import { fileFingerprint, ownershipFault, readRegular, replaceFile } from '../lib/files.ts';
 import type { Logger } from '../lib/logger.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 
@@ -17,7 +17,9 @@ export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: 
   const value = parsed(text);
   if (Value.Check(schema, value)) return value;
   const fault = Value.Errors(schema, value).First();
-  throw new FleetFileFault(`${path} is not valid (${fault?.path ?? ''}: ${fault?.message ?? 'not JSON'})`);
+  throw new FleetFileFault(
+    `${path} is not valid (${value === undefined ? 'not JSON' : `${fault?.path || '/'}: ${fault?.message}`}). Restore a copy of it`,
+  );
 }
 
 /** Returns the text of such a file. Throws `FleetFileFault`. */
@@ -25,7 +27,7 @@ export function readRootsText(path: string, own?: number): string | undefined {
   try {
     const fault = ownershipFault(path, own);
     if (fault !== undefined) throw new FleetFileFault(`${path} is not used: ${fault}`);
-    return readFileSync(path, 'utf8');
+    return readRegular(path).toString('utf8');
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     if (error instanceof FleetFileFault) throw error;
