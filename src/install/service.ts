@@ -121,7 +121,10 @@ export async function lookAtInstalled(root: string): Promise<Installed | undefin
 function lookAtConsole(root: string, { console }: Manifest): Installed['console'] {
   if (typeof console !== 'string') return null;
   const set = parseEnvFile(readText(below(root, PATHS.consoleSettings)) ?? '')['AGENT3_CONSOLE_ORIGIN'];
-  return { url: set || console, passkeys: pinnedPasskeys(below(root, PATHS.passkeys))?.count ?? 0 };
+  const url = set || console;
+  const pinned = pinnedPasskeys(below(root, PATHS.passkeys));
+  // Those of another URL do not count.
+  return { url, passkeys: pinned?.origin === url ? pinned.count : 0 };
 }
 
 async function lookAtService(origin: string): Promise<Installed['service']> {

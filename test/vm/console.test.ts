@@ -370,6 +370,7 @@ runuser -u agent3-console -- sh -c 'umask 027; cat /opt/order > ${at}/.${id}; mv
     const told = await vm.sh('agent3 install --console-domain console.localhost', 200);
     expect(told).toContain(`the console moves from ${ORIGIN} to https://console.localhost, where its passkeys (1)`);
     expect(await vm.sh('grep AGENT3_CONSOLE_KEY= /etc/agent3/console.env')).toBe(key);
+    expect(await vm.sh('agent3 status')).toContain('console    https://console.localhost, passkeys: 0');
     await vm.sh('agent3 install --no-console', 200);
     expect((await vm.run('ls /etc/caddy/agent3-console.caddy; systemctl is-active agent3-console.socket')).stdout).toBe(
       'inactive\n',

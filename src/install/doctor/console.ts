@@ -83,7 +83,7 @@ function pinned(origin: string): number | Found {
     const count = file?.passkeys.length ?? 0;
     if (file === undefined || count === 0 || file.origin === origin) return count;
     return bad(
-      `its ${count} passkeys are for ${file.origin}, but the console is at ${origin}`,
+      `its passkeys (${count}) are for ${file.origin}, but the console is at ${origin}`,
       'pin new ones: agent3 console link',
     );
   } catch (error) {
