@@ -152,6 +152,14 @@ function lineEndHint(cmd: string): string | undefined {
   return 'The command has carriage returns (\\r, as in CRLF line ends), which the shell keeps in words and here-documents. Send it with \\n only, unless you mean them.';
 }
 
+/** Warns of CRLF line ends in what was typed into a command with an open input. */
+export function typedHint({ input }: SessionRecord, ...typed: readonly string[]): string | undefined {
+  if (input === undefined || !typed.some((text) => text.includes('\r\n'))) return undefined;
+  return input === 'terminal'
+    ? 'The input has CRLF line ends (\\r\\n). A terminal takes each as two, so that the second may answer the next question: send \\n only.'
+    : 'The input has CRLF line ends (\\r\\n), and the program reads each \\r: send \\n only, unless you mean them.';
+}
+
 /** Signals that end a command from outside, by number. */
 const ENDING_SIGNALS = new Map(
   (['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const).map((name) => [

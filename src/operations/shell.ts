@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, waitForSlot } from '../calls/context.ts';
-import { fullDiskHint, lastingHint, leftOverOf, type Notes, silenceOf } from '../calls/hints.ts';
+import { fullDiskHint, lastingHint, leftOverOf, type Notes, silenceOf, typedHint } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { refusalOf } from '../commands/ending.ts';
@@ -239,13 +239,13 @@ function closedBefore({ record }: Session): SessionNotFound {
 async function notesOn(
   deps: OperationDeps,
   { session, isRepeat }: Found,
-  { cmd }: ShellArguments,
+  { cmd, stdin, dialog = [] }: ShellArguments,
   context: CallContext,
   asked: readonly Hint[],
 ): Promise<Notes> {
   const { store, commands } = deps;
   const more = [
-    isRepeat ? repeatHint(session, cmd) : undefined,
+    isRepeat ? repeatHint(session, cmd) : typedHint(session.record, stdin, ...dialog.map(({ send }) => send)),
     fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
     deps.freeze.isFrozen ? undefined : stoppingHint(session, context),
     ...asked,

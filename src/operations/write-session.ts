@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { OperationDeps } from '../calls/context.ts';
-import { leftOverOf, silenceOf } from '../calls/hints.ts';
+import { leftOverOf, silenceOf, typedHint } from '../calls/hints.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
 import { InvalidArguments } from '../lib/errors.ts';
@@ -46,7 +46,11 @@ export function writeSessionOperation(deps: OperationDeps): Operation {
       } as const;
       // A call that does not wait is still typing: finding out why a command is silent takes 0.1 s.
       const silence = given.wait > 0 || isHeld ? await silenceOf(commands, session) : undefined;
-      const more = [isHeld && !isOver ? 'Nothing was written.' : fateOf(written, bytes.length, isOver)];
+      const fate = isHeld && !isOver ? 'Nothing was written.' : fateOf(written, bytes.length, isOver);
+      const more = [
+        fate,
+        written === 0 ? undefined : typedHint(session.record, given.encoding === 'utf8' ? given.input : ''),
+      ];
       const notes = { silence, leftOver: await leftOverOf(commands, session, call.masker), more };
       const maxReplyChars = call.maxReplyChars - WRITTEN_CHARS;
       const answer = await sliceAnswer(deps, session, { ...slice, ...plainOf(given) }, notes, {

@@ -92,6 +92,20 @@ describe('a command in a terminal', () => {
     expect(stdout).toContain('got typed\n');
   });
 
+  test.concurrent.each([
+    ['pty', /takes each as two/],
+    ['interactive', /reads each \\r/],
+  ])('is warned of CRLF line ends in what is typed, with %s', async (kind, told) => {
+    const two = 'read -r a; read -r b; echo "[$a|$b]"';
+    const { session, message } = await agent.shell({ cmd: two, [kind]: true });
+    expect(message).not.toMatch(told);
+    expect((await write(session, { input: 'yes\r\n' })).message).toMatch(told);
+    expect((await agent.shell({ cmd: two, [kind]: true, stdin: 'yes\r\n' })).message).toMatch(told);
+    const dialog = [{ expect: 'name', send: 'bob\r\n' }];
+    expect((await agent.shell({ cmd: `echo name; ${two}`, [kind]: true, dialog })).message).toMatch(told);
+    expect((await agent.shell({ cmd: 'cat', stdin: 'a\r\n' })).message).toBeUndefined();
+  });
+
   test.concurrent('keeps every byte of a long output', async () => {
     const { stdout_bytes, status } = await agent.shell({ cmd: 'seq 1 200000', pty: true });
     // One carriage return a line more than the 1,288,895 bytes of seq.
