@@ -49,6 +49,13 @@ export function pinnedHere({ passkeysFile }: ConsoleHere): PasskeysFile | undefi
   }
 }
 
+/** The pinned passkeys that are good at this console; undefined without any, and where they are for another URL. */
+export function goodPasskeys(here: ConsoleHere): PasskeysFile | undefined {
+  const file = pinnedHere(here);
+  const isElsewhere = here.origin !== undefined && file?.origin !== here.origin;
+  return file === undefined || file.passkeys.length === 0 || isElsewhere ? undefined : file;
+}
+
 /** Exits with the reason when the file cannot be written. */
 export function pinHere({ passkeysFile }: ConsoleHere, file: PasskeysFile): void {
   try {

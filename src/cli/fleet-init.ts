@@ -19,7 +19,7 @@ import {
 import { readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { delay } from '../lib/clock.ts';
-import { consoleHere, pinnedHere } from './console-here.ts';
+import { consoleHere, goodPasskeys } from './console-here.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import {
   attempt,
@@ -73,9 +73,9 @@ export async function initFleet(options: InitOptions): Promise<void> {
     await requireNats(directory, local_url, key);
     const waits = restartAgent();
     if (waits > 0)
-      say(`${waits} commands run, so the agent was not restarted. To make it the hub: systemctl restart agent3`);
+      say(`The agent was not restarted, because commands run (${waits}). To make it the hub: systemctl restart agent3`);
     say(`NATS runs on port ${port}, which servers must be able to reach. Next: sudo agent3 fleet invite NAME`);
-    if ((pinnedHere(consoleHere())?.passkeys.length ?? 0) === 0)
+    if (goodPasskeys(consoleHere()) === undefined)
       say(
         'To approve on the servers at the console of this hub, link a passkey before you invite them: sudo agent3 console link',
       );

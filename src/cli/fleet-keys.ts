@@ -11,7 +11,7 @@ import { FleetFileFault, whileLocked } from '../fleet/roots-file.ts';
 import { PATHS } from '../install/layout.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { processEnvironment } from '../settings/environment.ts';
-import { type ConsoleHere, consoleHere, pinnedHere } from './console-here.ts';
+import { type ConsoleHere, consoleHere, goodPasskeys, pinnedHere } from './console-here.ts';
 
 /** What servers know of the passkeys of this hub's console. */
 export interface KnownKeys {
@@ -22,12 +22,12 @@ export interface KnownKeys {
 }
 
 /**
- * The passkeys that a server is given now; undefined: the console has none. Without a chain, one begins with what the
+ * The passkeys that a server is given now; undefined: none is good at the console. Without a chain, one begins with what the
  * console has. It begins again where none of the passkeys that servers know is there to sign the change. Throws `FleetFileFault`.
  */
 export function keysForServers(directory: string): KnownKeys | undefined {
-  const pinned = pinnedHere(consoleHere());
-  const now = pinned === undefined || pinned.passkeys.length === 0 ? undefined : listOf(pinned);
+  const good = goodPasskeys(consoleHere());
+  const now = good && listOf(good);
   return whileLocked(keyChainPath(directory), () => {
     const chain = readKeyChain(directory);
     const known = chain === undefined ? undefined : latestList(chain);

@@ -8,7 +8,7 @@ export async function printPasskeys(options: FleetOptions): Promise<void> {
   requireFleetOwner(directory, 'fleet passkeys');
   await inventoryHere(directory);
   const known = await attempt(() => keysForServers(directory));
-  if (known === undefined) fail(EXIT_FAILURE, 'the console has no passkey yet: sudo agent3 console link');
+  if (known === undefined) fail(EXIT_FAILURE, 'no passkey is good at the console: sudo agent3 console link');
   process.stdout.write(`${JSON.stringify(known.list)}\n`);
   if (known.isBehind) process.stderr.write(`agent3: ${describeUnsigned(known)}\n`);
 }

@@ -147,7 +147,7 @@ async function obeyFromNowOn(): Promise<void> {
 function tellWhenNotRestarted(waits: number): void {
   if (waits > 0)
     process.stdout.write(
-      `${waits} commands run, so the agent was not restarted. To apply the change: systemctl restart agent3\n`,
+      `The agent was not restarted, because commands run (${waits}). To apply the change: systemctl restart agent3\n`,
     );
 }
 

@@ -28,7 +28,7 @@ import {
 import { InstallFault, takeLock, unitIs } from './machine.ts';
 import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, writeFiles } from './plan.ts';
 import { publish } from './publish.ts';
-import { runsOldExecutable, type Service, serviceState, versionOn, whyNot } from './service.ts';
+import { countCommands, runsOldExecutable, type Service, serviceState, versionOn, whyNot } from './service.ts';
 import { type InstallOptions, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
 import { handOver, homeNow, makeUsers } from './users.ts';
@@ -243,7 +243,7 @@ async function letCommandsEnd({ changes, notes, print }: Situation): Promise<voi
   const haveEnded = () => serviceState().waitedFor === 0 || undefined;
   if (await waitFor(haveEnded, COMMANDS_SECONDS, COMMANDS_LOOK_MS)) return;
   notes.push(
-    `${serviceState().waitedFor} commands still ran at the restart. They continue, but their exit codes are lost`,
+    `${countCommands(serviceState().waitedFor)} still ran at the restart. What continues has no exit code at its end`,
   );
 }
 

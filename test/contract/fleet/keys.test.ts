@@ -51,6 +51,11 @@ describe.skipIf(process.geteuid?.() !== 0)("the passkeys of the hub's console, a
     expect(await passkeys()).toMatchObject({ code: 1, stderr: expect.stringContaining('agent3 console link') });
     expect(existsSync(keyChainPath(nats.directory))).toBe(false);
     await files.pin();
+    // Those of a URL that the console had before are good no more.
+    const elsewhere = { ...env(), AGENT3_CONSOLE_ORIGIN: 'https://other.example.org:8443' };
+    const moved = await agent3(['fleet', 'passkeys', '--dir', nats.directory], elsewhere);
+    expect(moved).toMatchObject({ code: 1, stderr: expect.stringContaining('agent3 console link') });
+    expect(existsSync(keyChainPath(nats.directory))).toBe(false);
     const { stdout, stderr } = await passkeys();
     expect(stderr).toBe('');
     first = JSON.parse(stdout) as NumberedList;
