@@ -18,14 +18,14 @@ const MOST_NAMES = 5;
 
 /**
  * Returns the names of processes (`comm` in proc(5)), each once: `sleep, node ×2`. Programs choose them freely. The first
- * process of a sandbox is the agent's, and has no name here.
+ * process of a sandbox, bwrap, is the agent's, and has no name here.
  */
 export function namesOf(pids: readonly number[]): string {
   const counts = new Map<string, number>();
-  for (const pid of pids.filter((one) => !isInit(one))) {
+  for (const pid of pids) {
     const comm = Buffer.from(readProcFile(`/proc/${pid}/comm`) ?? '', 'latin1').toString();
     const name = visibleLine(comm.replace(/\n$/, '')).trim();
-    if (name !== '') counts.set(name, (counts.get(name) ?? 0) + 1);
+    if (name !== '' && !(name === 'bwrap' && isInit(pid))) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   const names = [...counts]
     .sort(([, a], [, b]) => b - a)

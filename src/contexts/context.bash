@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2064
 # What a shell with a context runs before its command (see shell-script.ts). $__agent3_in has this text, the items of the
 # context and the command; $__agent3_traps is 1 where the command may set a trap, and of more than $__agent3_most names it
-# writes `!` instead. 161 and 162 are one file, for the state.
+# writes `!` instead. 61 and 62 are one file, for the state.
 
 __agent3_free() {
   __agent3_n=$1
@@ -14,8 +14,8 @@ __agent3_c=$__agent3_n
 __agent3_free "$((__agent3_c + 1))"
 __agent3_d=$__agent3_n
 __agent3_state() {
-  if [[ /proc/self/fd/161 -ef /proc/self/fd/162 ]]; then
-    __agent3_n=161
+  if [[ /proc/self/fd/61 -ef /proc/self/fd/62 ]]; then
+    __agent3_n=61
   elif [[ -f /proc/self/fd/$__agent3_c && /proc/self/fd/$__agent3_c -ef /proc/self/fd/$__agent3_d ]]; then
     __agent3_n=$__agent3_c
   else

@@ -10,8 +10,8 @@ export interface ContextDescriptors {
   readonly output: readonly [number, number];
 }
 
-/** Numbers that hardly any script uses for its own descriptors; context.bash has them too. */
-const [FIRST, SECOND] = [161, 162];
+/** Numbers that hardly any script uses for its own descriptors, or excludes by `ulimit -n`; context.bash has them too. */
+const [FIRST, SECOND] = [61, 62];
 
 /**
  * Returns the command line of a shell that has a context: it reads the descriptor, restores the context, and runs the

@@ -75,6 +75,9 @@ false | true; echo $?; echo /nosuch*; env | grep -c '^given='`;
     const plain = await agent.shell({ cmd, stdin: 'unread' });
     expect(stdout).toBe(plain.stdout);
     expect(stderr).toBe(plain.stderr);
+    const few = await inContext('lines', 'ulimit -n 80; kept=1; exit 3');
+    expect(few).toMatchObject({ stdout: '', stderr: '', exit_code: 3 });
+    expect(await outputOf('lines', 'echo $kept')).toBe('1\n');
   });
 
   test.concurrent('stays as it was where its shell is replaced, killed or runs out of time, and says so', async () => {

@@ -129,6 +129,10 @@ describe('the names of left-behind processes', () => {
     await using boxed = await startAgent({ AGENT3_PROFILE: 'readonly' });
     const { message } = await boxed.shell({ cmd: 'sleep 300 & echo up' });
     expect(message).toContain('1 process it started (sleep) is');
+    const rights = process.geteuid?.() === 0 ? '' : '--user --map-root-user ';
+    const namespace = await agent.shell({ cmd: `unshare ${rights}--pid --fork sleep 300 & sleep 0.5; echo up` });
+    expect(namespace.message).toMatch(/\((?:unshare, sleep|sleep, unshare)\)/);
+    await close(namespace.session);
   });
 
   test.concurrent('are said: at most five, the most frequent first, on one line', async () => {
