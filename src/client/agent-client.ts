@@ -8,6 +8,9 @@ const ANSWER_SECONDS = 30;
 /** The agent sends something every 10 s. After three times that, the connection has failed. */
 const SILENCE_SECONDS = 3 * FOLLOW_SIGN_SECONDS + 5;
 
+/** More than the largest answer that settings allow, of 100 million characters. */
+const MAX_ANSWER_BYTES = 134_217_728;
+
 /** Options of one call. */
 export interface CallOptions {
   readonly seconds?: number;
@@ -105,12 +108,25 @@ export class AgentClient {
   }
 
   async #fieldsOf(response: Response): Promise<object> {
-    const text = await response.text();
+    const text = await this.#textOf(response);
     if (!response.ok) throw faultOfAnswer(this.url, response.status, response.headers, text);
     const fields = parseObject(text);
     if (fields === undefined)
       throw new NotAgent3(`${this.url} is not Agent3: its answer is not JSON.`, response.status);
     return fields;
+  }
+
+  /** A server that was taken over must not fill the memory of its client. */
+  async #textOf({ body, status }: Response): Promise<string> {
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const piece of body ?? []) {
+      bytes += piece.length;
+      if (bytes > MAX_ANSWER_BYTES)
+        throw new NotAgent3(`${this.url} is not Agent3: its answer is longer than an answer can be.`, status);
+      pieces.push(piece);
+    }
+    return Buffer.concat(pieces).toString();
   }
 }
 

@@ -1,5 +1,6 @@
 import { delay } from '../lib/clock.ts';
 import { BackgroundOff } from '../lib/errors.ts';
+import { MAX_SESSIONS } from '../lib/limits.ts';
 import type { AgentClient } from './agent-client.ts';
 import { type Backoff, isTransient, isTransientOnceReached, retry } from './backoff.ts';
 import { NotAgent3, Refused, UnknownSession } from './faults.ts';
@@ -141,7 +142,9 @@ export async function* readStream(
     const args = { session, stream, offset, encoding, wait, until: 'output' };
     const page = await retry(() => client.call<Page>('read_session', args, { seconds: 30 + wait }), worthwhile);
     worthwhile = isTransient;
-    const text = page[stream];
+    const text: unknown = page[stream];
+    if (typeof text !== 'string' || !Number.isSafeInteger(page.next_offset))
+      throw new NotAgent3(`${client.url} is not Agent3: its answer has no ${stream}.`, 200);
     if (text !== '') yield Buffer.from(text, encoding);
     const size = page[`${stream}_bytes`];
     const wasEmptied = size < seen;
@@ -193,9 +196,11 @@ export async function listSessions(
       ...(before !== null && { before }),
     };
     const page: ListPage = await retry(() => client.call<ListPage>('list_sessions', args), isTransientOnceReached());
+    if (!Array.isArray(page.sessions) || page.sessions.some(({ session }) => typeof session !== 'string'))
+      throw new NotAgent3(`${client.url} is not Agent3: its answer has no sessions.`, 200);
     listed.push(...page.sessions);
     before = page.next_before;
-    if (before === null) break;
+    if (typeof before !== 'string' || listed.length >= MAX_SESSIONS) break;
   }
   return listed;
 }

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'bun:test';
 import type { EventSourceMessage } from 'eventsource-parser';
 import fc from 'fast-check';
 import { AgentClient } from '../../src/client/agent-client.ts';
+import { listSessions, readStream } from '../../src/client/sessions.ts';
+import { eventually } from '../helpers/waiting.ts';
 
 const TEXT = `: alive
 
@@ -76,4 +78,48 @@ test.each(['/never', '/begun'])('a call whose answer does not come in time is gi
   const call = client.call(path.slice(1), {}, { seconds: 0.2 });
   await expect(call).rejects.toThrow(`${server.url.origin} did not answer within 0.2 s`);
   await server.stop(true);
+});
+
+describe('a server that was taken over, or is another', () => {
+  const answering = (answer: () => Response) => Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: answer });
+  const clientOf = (server: { readonly url: URL }) => new AgentClient(server.url.origin, 'token');
+  const reading = { stream: 'stdout', offset: 0, follow: false, raw: true } as const;
+
+  test('fills no memory with an answer without an end', async () => {
+    const piece = new Uint8Array(8_388_608).fill(97);
+    let pieces = 0;
+    const pull = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+      pieces++;
+      controller.enqueue(piece);
+    };
+    await using server = answering(() => new Response(new ReadableStream({ pull })));
+    await expect(clientOf(server).call('server_info', {})).rejects.toThrow(
+      'its answer is longer than an answer can be',
+    );
+    await eventually('the end of the answer', () => pieces > 15);
+    await Bun.sleep(200);
+    const then = pieces;
+    await Bun.sleep(200);
+    expect(pieces).toBe(then);
+  });
+
+  test.each([{}, { stdout: 5, next_offset: 0 }, { stdout: 'x' }, { stdout: 'x', next_offset: 'y' }])(
+    'is told where a page is %j',
+    async (page) => {
+      await using server = answering(() => Response.json(page));
+      await expect(readStream(clientOf(server), 'one', reading).next()).rejects.toThrow(
+        /is not Agent3: its answer has no stdout/,
+      );
+    },
+  );
+
+  test('is told where a list has no sessions, and not followed for ever', async () => {
+    for (const page of [{}, { sessions: 'x' }, { sessions: [{}] }]) {
+      await using server = answering(() => Response.json(page));
+      await expect(listSessions(clientOf(server), 10, undefined)).rejects.toThrow(/its answer has no sessions/);
+    }
+    const sessions = Array.from({ length: 100 }, () => ({ session: 'one' }));
+    await using endless = answering(() => Response.json({ sessions, next_before: 'one' }));
+    expect(await listSessions(clientOf(endless), Number.MAX_SAFE_INTEGER, undefined)).toHaveLength(10_000);
+  });
 });

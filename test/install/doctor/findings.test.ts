@@ -42,7 +42,7 @@ describe('one fault for one cause', () => {
       { ok: true },
     ]);
     const broken = lookAt([['clock', () => good(JSON.parse('{'))]]);
-    expect(broken).rejects.toThrow(SyntaxError);
+    await expect(broken).rejects.toThrow(SyntaxError);
   });
 });
 
