@@ -197,20 +197,24 @@ function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly num
   for (const [fd, path] of openFiles(pid)) {
     const taker = path.startsWith('/') ? holders.get(lockable(pid, fd) ?? '') : undefined;
     if (taker === undefined || holdsLock(pid, fd)) continue;
-    const holder = whoHolds(taker, path, tree);
+    const holder = whoHolds(taker, path, tree, pid);
     if (call.in === 'sleep' && (tree.includes(taker) || (holder !== undefined && tree.includes(holder)))) continue;
     return { kind: 'lock', path, holder: holder === undefined ? undefined : named(holder), process: named(pid) };
   }
   return undefined;
 }
 
-/** The process that took the lock may have ended, and one that inherited its descriptor holds it since. */
-function whoHolds(taker: number, path: string, tree: readonly number[]): number | undefined {
+/**
+ * The process that took the lock may have ended, and one that inherited its descriptor holds it since. So may the one
+ * that waits: then another that has it is named.
+ */
+function whoHolds(taker: number, path: string, tree: readonly number[], waiting: number): number | undefined {
   if (taker > 0 && commandLine(taker) !== undefined) return taker;
   const end = cpuMs() + LOOK_MS;
   // Of the command itself, the last process with it is named: those before it are its shells.
   for (const pid of [...tree.toReversed(), ...listPids()]) {
     if (cpuMs() > end) return undefined;
+    if (pid === waiting) continue;
     for (const [fd, open] of openFiles(pid)) if (open === path && holdsLock(pid, fd)) return pid;
   }
   return undefined;

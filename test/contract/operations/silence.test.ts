@@ -139,6 +139,11 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     const waits = `while flock -n ${lock} true; do sleep 0.05; done; flock ${lock} true`;
     await expectTold(`(flock 9; exec sleep 300) 9> ${lock} & ${waits}`, holds);
     await expectTold(`(flock 9; sleep 300; true) 9> ${lock} & ${waits}`, holds);
+    const [, waiter, holder] = await expectTold(
+      `exec 9> ${lock}; flock 9; (exec 8> ${lock}; flock 8)`,
+      /flock 8 \(pid (\d+)\) waits for the lock on [^ ]+, held by bash \(pid (\d+)\)/,
+    );
+    expect(holder).not.toBe(waiter);
   });
 
   test.concurrent('no lock that it holds itself', async () => {
