@@ -67,10 +67,13 @@ export class AgentClient {
       const events: EventSourceMessage[] = [];
       const parser = createParser({ onEvent: (event) => events.push(event) });
       const decoder = new TextDecoder();
+      let unparsedBytes = 0;
       while (reader !== undefined) {
         const { done, value } = await inTime(reader.read());
         if (done) return;
         parser.feed(decoder.decode(value, { stream: true }));
+        unparsedBytes = events.length > 0 ? 0 : unparsedBytes + value.length;
+        if (unparsedBytes > MAX_ANSWER_BYTES) throw this.#tooLong(response.status);
         yield* events.splice(0);
       }
     } finally {
@@ -107,6 +110,10 @@ export class AgentClient {
     return new ConnectionBroken(`${this.url} did not answer within ${seconds} s`);
   }
 
+  #tooLong(status: number): NotAgent3 {
+    return new NotAgent3(`${this.url} is not Agent3: its answer is longer than an answer can be.`, status);
+  }
+
   async #fieldsOf(response: Response): Promise<object> {
     const text = await this.#textOf(response);
     if (!response.ok) throw faultOfAnswer(this.url, response.status, response.headers, text);
@@ -122,8 +129,7 @@ export class AgentClient {
     let bytes = 0;
     for await (const piece of body ?? []) {
       bytes += piece.length;
-      if (bytes > MAX_ANSWER_BYTES)
-        throw new NotAgent3(`${this.url} is not Agent3: its answer is longer than an answer can be.`, status);
+      if (bytes > MAX_ANSWER_BYTES) throw this.#tooLong(status);
       pieces.push(piece);
     }
     return Buffer.concat(pieces).toString();

@@ -174,6 +174,9 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
         const headers = bytes === 0 ? {} : { range: `bytes=${at}-` };
         const response = await client.transfer(link.url, { headers, signal: stall.signal });
         for await (const piece of response.body ?? []) {
+          // Not for ever: the disk is that of the owner.
+          if (at + piece.length > bytes)
+            throw new CopyFault(`${client.url} sends more bytes than ${remote} has. Copy it again.`);
           await writeAt(file, piece, at);
           hash.update(piece);
           at += piece.length;

@@ -85,7 +85,11 @@ describe('a server that was taken over, or is another', () => {
   const clientOf = (server: { readonly url: URL }) => new AgentClient(server.url.origin, 'token');
   const reading = { stream: 'stdout', offset: 0, follow: false, raw: true } as const;
 
-  test('fills no memory with an answer without an end', async () => {
+  const endings: readonly [what: string, take: (client: AgentClient) => Promise<unknown>][] = [
+    ['an answer', (client) => client.call('server_info', {})],
+    ['an event', (client) => client.events('one', 0, 0).next()],
+  ];
+  test.each(endings)('fills no memory with %s without an end', async (_, take) => {
     const piece = new Uint8Array(8_388_608).fill(97);
     let pieces = 0;
     const pull = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
@@ -93,9 +97,7 @@ describe('a server that was taken over, or is another', () => {
       controller.enqueue(piece);
     };
     await using server = answering(() => new Response(new ReadableStream({ pull })));
-    await expect(clientOf(server).call('server_info', {})).rejects.toThrow(
-      'its answer is longer than an answer can be',
-    );
+    await expect(take(clientOf(server))).rejects.toThrow('its answer is longer than an answer can be');
     await eventually('the end of the answer', () => pieces > 15);
     await Bun.sleep(200);
     const then = pieces;

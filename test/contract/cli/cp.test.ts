@@ -142,6 +142,31 @@ describe('agent3 cp', () => {
     expect(statSync(pipe).isFIFO()).toBe(true);
   });
 
+  test('writes no more bytes than a file has, whatever the agent sends', async () => {
+    let sent = 0;
+    const pull = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+      sent++;
+      controller.enqueue(new Uint8Array(MIB));
+    };
+    await using liar = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: ({ method }) =>
+        method === 'POST'
+          ? Response.json({ url: `http://x/transfer/${'a'.repeat(43)}`, bytes: 3, mode: '644' })
+          : new Response(new ReadableStream({ pull })),
+    });
+    using place = new TemporaryDirectory();
+    const through = { url: liar.url.origin, token: agent.token };
+    const { code, stderr } = textOf(await runClient(through, ['cp', ':/x', place.join('x')]));
+    expect({ code, stderr, left: readdirSync(place.path), isFew: sent < 50 }).toEqual({
+      code: 1,
+      stderr: `agent3: ${liar.url.origin} sends more bytes than /x has. Copy it again.\n`,
+      left: [],
+      isFew: true,
+    });
+  });
+
   test.each(['requests', 'answers'] as const)('goes on where a connection broke, counted by %s', async (counted) => {
     const bytes = random(9 * MIB);
     const [from, to] = [newPath(), newPath()];
