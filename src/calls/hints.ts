@@ -175,7 +175,8 @@ function signalHint({ status, exit_code, hits, cmd }: SessionRecord): string | u
   const signal = status === 'done' ? ENDING_SIGNALS.get((exit_code ?? 0) - 128) : undefined;
   if (signal === undefined || (hits !== undefined && hits.memory > 0)) return undefined;
   const isRequest = SENT_ON_REQUEST.includes(signal);
-  const what = `${signal} ended the command${isRequest ? '' : ', and Agent3 did not send it'}`;
+  // A shell ends with the code of its last program, also when only that was ended.
+  const what = `${signal} ended the command or its last program${isRequest ? '' : ', and Agent3 did not send it'}`;
   if (!looksForProcesses(cmd))
     return isRequest
       ? undefined
@@ -183,8 +184,12 @@ function signalHint({ status, exit_code, hits, cmd }: SessionRecord): string | u
   return `${what}. Most likely it found its own shell, whose command line holds the pattern as well: write one letter of it in brackets, as in pkill -f '[n]ginx', or use pkill -x.`;
 }
 
-/** Whether a command looks for processes by their command lines: `pkill -f`, `pgrep -f`, `ps … | grep … kill`. */
+/**
+ * Whether a command looks for processes by their command lines: `pkill -f`, `pgrep -f`, `ps … | grep … kill`. A pattern
+ * such as `[n]ginx` does not match itself.
+ */
 function looksForProcesses(cmd: string): boolean {
+  if (/\[\w\]\w/.test(cmd)) return false;
   if (/\bp(?:kill|grep)\b/.test(cmd)) return /\s-(?:-full\b|[A-Za-z0-9]{0,8}f)/.test(cmd);
   return /\bps\b/.test(cmd) && /\bgrep\b/.test(cmd) && /\bkill\b/.test(cmd);
 }

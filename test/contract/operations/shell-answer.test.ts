@@ -123,8 +123,13 @@ describe('the answer of shell', () => {
   test.concurrent('tells of a signal that Agent3 did not send', async () => {
     const { message } = await agent.shell({ cmd: 'kill -KILL $$' });
     expect(message).toBe(
-      'SIGKILL ended the command, and Agent3 did not send it: a process or, without memory, the kernel did.',
+      'SIGKILL ended the command or its last program, and Agent3 did not send it: a process or, without memory, the kernel did.',
     );
+    const ended = 'SIGTERM ended the command or its last program, and Agent3 did not send it: a process did.';
+    expect((await agent.shell({ cmd: 'sleep 300 & kill $!; wait $!' })).message).toBe(ended);
+    const id = crypto.randomUUID();
+    const bracketed = `(exec -a ${id} sleep 300) & sleep 0.3; pkill -f '^[${id[0]}]${id.slice(1)}'; wait $!`;
+    expect(await agent.shell({ cmd: bracketed })).toMatchObject({ exit_code: 143, message: ended });
     expect((await agent.shell({ cmd: 'exit 142' })).message).toBeUndefined();
   });
 
