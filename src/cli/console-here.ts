@@ -44,7 +44,8 @@ export function pinnedHere({ passkeysFile }: ConsoleHere): PasskeysFile | undefi
   try {
     return readPasskeys(passkeysFile, process.geteuid?.());
   } catch (error) {
-    if (error instanceof ConsoleFault) fail(EXIT_FAILURE, error.message);
+    if (error instanceof ConsoleFault)
+      fail(EXIT_FAILURE, `${error.message}. Correct that, or remove the file and link again: sudo agent3 console link`);
     throw error;
   }
 }

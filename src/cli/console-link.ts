@@ -28,6 +28,11 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
       EXIT_USAGE,
       'AGENT3_CONSOLE_ORIGIN, the URL of the console, is not set: sudo agent3 install --domain NAME. Without a domain: sudo agent3 install --console, for http://localhost:8443 through ssh -L',
     );
+  if (/^http:\/\/(?!localhost\b|127\.|\[::1\])/.test(origin))
+    fail(
+      EXIT_USAGE,
+      `no browser makes a passkey at ${origin}: set AGENT3_CONSOLE_ORIGIN to an https URL, or to http://localhost:PORT`,
+    );
   if (name !== undefined && (name === '' || name.length > 100))
     fail(EXIT_USAGE, '--name must have 1 to 100 characters');
   // Read from now on, so that a line typed before the question does not answer it.

@@ -1,5 +1,5 @@
 import { KindGuard, type TSchema } from '@sinclair/typebox';
-import { ABSOLUTE_PATH, ANY_URL, CONTEXT_NAME, HOST_URL, ORIGINS, PATH_OR_HOME } from './limits.ts';
+import { ABSOLUTE_PATH, ANY_URL, CONTEXT_NAME, HOST_URL, LOOPBACK_OR_SOCKET, ORIGINS, PATH_OR_HOME } from './limits.ts';
 
 /** Describes what a schema accepts: `a number from 0.1 to 45`. */
 export function describeSchema(schema: TSchema): string {
@@ -38,6 +38,7 @@ const PATTERN_WORDS: Readonly<Record<string, string>> = {
   [HOST_URL]: 'a URL without path and password, such as https://agent.example.org',
   [ORIGINS]: 'URLs without path and password, separated by commas, such as https://app.example.org',
   [ANY_URL]: 'a URL, such as https://agent.example.org/x',
+  [LOOPBACK_OR_SOCKET]: 'an address on loopback with its port, such as 127.0.0.1:5001, or the path of a socket',
   [PATH_OR_HOME]: 'a path that begins with / or ~/',
   '^[a-z_][a-z0-9_.-]{0,31}$': 'the name of a user, of up to 32 small letters, digits and _ . -',
 };

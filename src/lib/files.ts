@@ -88,7 +88,7 @@ export function readPlain<T>(path: string, read: (fd: number, stat: Stats) => T)
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const stat = fstatSync(fd);
-    if (!stat.isFile()) throw new Error(`${path} is not a file`);
+    if (!stat.isFile()) throw new NotAFile(`${path} is not a file`);
     return read(fd, stat);
   } finally {
     closeSync(fd);

@@ -101,6 +101,9 @@ export const HOST_URL = '^https?://[^\\s/?#@]+/?$';
 export const ORIGINS = '^https?://[^\\s/?#,@]+(?:,https?://[^\\s/?#,@]+)*$';
 export const ANY_URL = '^https?://[^\\s]+$';
 
+/** Where the console listens, as a pattern. */
+export const LOOPBACK_OR_SOCKET = '^(?:/[^\\0]{1,106}|(?:127\\.0\\.0\\.1|localhost|\\[::1\\]):\\d{1,5})$';
+
 /** The name of a context, as a pattern. */
 export const CONTEXT_NAME = '^[A-Za-z0-9_.-]{1,64}$';
 

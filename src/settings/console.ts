@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { MIN_KEY_CHARS } from '../lib/limits.ts';
+import { LOOPBACK_OR_SOCKET, MIN_KEY_CHARS } from '../lib/limits.ts';
 import { PATH, PATH_OPTIONS, type Setting, secretText, URL_OF_HOST } from './setting.ts';
 
 /** Longest path in `sun_path` of unix(7), without its NUL. */
@@ -37,7 +37,7 @@ export const CONSOLE_SETTINGS = {
   AGENT3_CONSOLE_LISTEN: {
     key: 'consoleListen',
     schema: Type.String({
-      pattern: '^(?:/[^\\0]{1,106}|(?:127\\.0\\.0\\.1|localhost|\\[::1\\]):\\d{1,5})$',
+      pattern: LOOPBACK_OR_SOCKET,
       default: '127.0.0.1:5001',
     }),
     about: 'Where `agent3 console serve` listens: address and port on loopback, or the path of a unix socket.',

@@ -236,6 +236,6 @@ describe('the file of passkeys', () => {
     const link = place.join('link.json');
     symlinkSync(path, link);
     expect(() => readPasskeys(link, own)).toThrow(ConsoleFault);
-    expect(() => readPasskeys(place.path, own)).toThrow(ConsoleFault);
+    expect(() => readPasskeys(place.path, own)).toThrow('it is not a regular file');
   });
 });

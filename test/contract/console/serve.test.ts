@@ -303,6 +303,11 @@ describe.skipIf(!canTry)('the console', () => {
     moved.type('n\n');
     expect(await moved.exited).toBe(1);
     await moved.find(/(nothing was changed)/);
+    const plain = { ...server.settings, AGENT3_CONSOLE_ORIGIN: 'http://agent.example' };
+    expect(await agent3(['console', 'link'], plain)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('no browser makes a passkey at http://agent.example: set AGENT3_CONSOLE_ORIGIN'),
+    });
     const none = await agent3(['console', 'link'], { ...server.settings, AGENT3_CONSOLE_ORIGIN: '' });
     expect(none).toMatchObject({
       code: 2,
