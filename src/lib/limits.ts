@@ -96,9 +96,9 @@ export const MAX_CONTEXTS_PER_TOKEN = 16;
 export const ABSOLUTE_PATH = '^/[^\\x00]*$';
 export const PATH_OR_HOME = '^(/|~/)[^\\x00]*$';
 
-/** Patterns of URLs: of a host without path and password, several of them, and any. */
-export const HOST_URL = '^https?://[^\\s/?#@]+/?$';
-export const ORIGINS = '^https?://[^\\s/?#,@]+(?:,https?://[^\\s/?#,@]+)*$';
+/** Patterns of URLs: of a host without a path, several of them, and any. */
+export const HOST_URL = '^https?://[^\\s/?#]+/?$';
+export const ORIGINS = '^https?://[^\\s/?#,]+(?:,https?://[^\\s/?#,]+)*$';
 export const ANY_URL = '^https?://[^\\s]+$';
 
 /** Where the console listens, as a pattern. */

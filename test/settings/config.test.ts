@@ -76,17 +76,17 @@ describe('settings', () => {
     expect(faultsOf({ AGENT3_API_TOKEN: TOKEN, AGENT3_SHELL: 'bash' }).join()).toContain('absolute path');
   });
 
-  test('refuse a URL that is not one, or has a password, and do not show the password', () => {
+  test('refuse a URL that is not one, and do not show a password in it', () => {
     const faults = (name: string, url: string) => faultsOf({ AGENT3_API_TOKEN: TOKEN, [name]: url });
-    const host = 'AGENT3_PUBLIC_URL must be a URL without path and password, such as https://agent.example.org';
+    const host = 'AGENT3_PUBLIC_URL must be a URL without a path, such as https://agent.example.org';
     expect(faults('AGENT3_PUBLIC_URL', 'https://[::1')).toEqual([`${host}, not "https://[::1"`]);
     expect(faults('AGENT3_PUBLIC_URL', 'https://a.example:99999')).toEqual([`${host}, not "https://a.example:99999"`]);
-    expect(faults('AGENT3_PUBLIC_URL', 'https://me:hunter2@a.example')).toEqual([host]);
-    for (const url of ['https://a.example', 'http://[::1]:5000/', 'https://a.example:8443'])
+    expect(faults('AGENT3_PUBLIC_URL', 'https://me:hunter2@a.example/x')).toEqual([host]);
+    for (const url of ['https://a.example', 'http://[::1]:5000/', 'https://a.example:8443', 'https://me@a.example'])
       expect(faults('AGENT3_PUBLIC_URL', url)).toEqual([]);
     expect(faults('AGENT3_ALLOWED_ORIGINS', 'https://a.example,https://b.example')).toEqual([]);
     for (const origins of ['*', 'https://a.example,https://[', 'https://a.example/x', 'https://a.example, https://b'])
-      expect(faults('AGENT3_ALLOWED_ORIGINS', origins).join()).toContain('URLs without path and password');
+      expect(faults('AGENT3_ALLOWED_ORIGINS', origins).join()).toContain('URLs without a path');
     const hook = { AGENT3_NOTIFY_SECRET: 'a-text-of-20-letters', AGENT3_NOTIFY_URL: 'hooks.example/T0/secret' };
     expect(faultsOf({ AGENT3_API_TOKEN: TOKEN, ...hook })).toEqual([
       'AGENT3_NOTIFY_URL must be a URL, such as https://agent.example.org/x',
