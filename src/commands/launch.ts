@@ -213,13 +213,14 @@ const HIGHEST_NAMED = 9;
 /**
  * Runs a command and writes its exit code to a file next to its output: $0 is the file, the rest the command. A signal
  * from the terminal or the command to the whole group may end the command; this shell waits for that (traps are not
- * passed on, sh(1)). Messages of this shell about a signal are not output of the command: `free` is a descriptor that
- * keeps the command's standard error.
+ * passed on, sh(1)). It writes the file itself: systemd would end a process that it had just started for that. Messages
+ * of this shell about a signal are not output of the command: `free` is a descriptor that keeps the command's standard
+ * error.
  */
 function keepingExitCode(free: number, terminal: Terminal | undefined): string {
   const run = free > HIGHEST_NAMED ? '"$@"' : `exec ${free}>&2 2> /dev/null; (exec "$@" 2>&${free} ${free}>&-)`;
   const rest = terminal === undefined ? '' : `${LAST_WRITES}; `;
-  return `trap : ${PASSING}; ${run}; code=$?; (umask 077; echo "$code" > "$0"); ${rest}exit "$code"`;
+  return `trap : ${PASSING}; ${run}; code=$?; umask 077; echo "$code" > "$0"; ${rest}exit "$code"`;
 }
 
 /**

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { readMarks } from '../../../src/sessions/timing-marks.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import type { Answer } from '../../helpers/answer.ts';
-import { gone, isAlive, pidIn, processesWith } from '../../helpers/processes.ts';
+import { gone, isAlive, pidIn, processesWith, readProc } from '../../helpers/processes.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
 import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
@@ -36,6 +36,14 @@ const endOf = (agent: Agent, session: string) =>
     const answer = await agent.read({ session, wait: 1 });
     return answer.status !== 'running' && answer;
   });
+
+function endSoftly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
 
 describe('after kill -9 of the agent and a new start', () => {
   test.concurrent('a session that had ended is as it was', async () => {
@@ -80,6 +88,29 @@ describe('after kill -9 of the agent and a new start', () => {
     trigger.open();
     const answer = await endOf(agent, session);
     expect(answer).toMatchObject(toldByKernel() ? expected : { status: 'lost', exit_code: null });
+  });
+
+  test.concurrent('the exit code of background work is kept, whatever is told to end with it', async () => {
+    await using agent = await startAgent(settings);
+    const begin = async () => {
+      const { session } = await agent.shell({ cmd: 'echo $$; sleep 300; true', background: true });
+      const { stdout } = await agent.read({ session, wait: 5, until: 'output' });
+      return { session: String(session), pid: pidIn(stdout) };
+    };
+    const works = await Promise.all(Array.from({ length: 12 }, begin));
+    await agent.kill9();
+    // As systemd does: every process of the unit, and again while there are new ones.
+    for (const { pid } of works) {
+      const keeper = Number(readProc(`${pid}/stat`)?.split(') ')[1]?.split(' ')[1]);
+      process.kill(pid, 'SIGTERM');
+      while (isAlive(keeper)) {
+        const children = readProc(`${keeper}/task/${keeper}/children`) ?? '';
+        for (const one of [keeper, ...children.trim().split(' ').map(Number)]) if (one > 1) endSoftly(one);
+      }
+    }
+    await agent.restart();
+    for (const { session } of works)
+      expect(await endOf(agent, session)).toMatchObject({ status: 'done', exit_code: 143 });
   });
 
   test.concurrent('a command that lives keeps its execution limit', async () => {
