@@ -69,18 +69,34 @@ export class OwnerPage implements AsyncDisposable {
     return this.#tapOne(`there is ${selector}`, selector);
   }
 
-  /** Taps where neither the bar at the top nor that at the bottom covers it. What is redrawn is found again. */
-  async #tapOne(what: string, ...selectors: readonly string[]): Promise<void> {
-    await this.#eventually(what, async () => {
-      for (const selector of selectors) {
-        const element = await this.page.$(selector);
-        const isReady = await element?.evaluate(centre).catch(() => false);
-        if (element === null || isReady !== true) continue;
-        // Where the page moved meanwhile, the tap went elsewhere.
-        if (await element.click().then(() => element.evaluate(wasTapped).catch(() => true), isDetached)) return true;
-      }
+  /** Taps twice on what asks again for a few seconds: `again` selects it then. */
+  async tapTwice(selector: string, again: string): Promise<void> {
+    await this.#eventually(`there is ${selector}, and then ${again}`, async () => {
+      if (await this.#tapNow(again)) return true;
+      await this.#tapNow(selector);
       return false;
     });
+  }
+
+  /** As `tapTwice`, of a button with this name. */
+  pressTwice(name: string): Promise<void> {
+    return this.tapTwice(`aria/${name}[role="button"]`, `aria/${name} now[role="button"]`);
+  }
+
+  async #tapOne(what: string, ...selectors: readonly string[]): Promise<void> {
+    await this.#eventually(what, async () => {
+      for (const selector of selectors) if (await this.#tapNow(selector)) return true;
+      return false;
+    });
+  }
+
+  /** Taps where neither the bar at the top nor that at the bottom covers it; whether that was done. */
+  async #tapNow(selector: string): Promise<boolean> {
+    const element = await this.page.$(selector);
+    const isReady = await element?.evaluate(centre).catch(() => false);
+    if (element === null || isReady !== true) return false;
+    // Where the page moved meanwhile, the tap went elsewhere. What is redrawn is found again.
+    return element.click().then(() => element.evaluate(wasTapped).catch(() => true), isDetached);
   }
 
   /** As `eventually`; where that fails, the error says what the page shows. */
@@ -94,8 +110,8 @@ export class OwnerPage implements AsyncDisposable {
 
   /** Stops the first command that runs, with two taps. */
   async stop(): Promise<void> {
-    await this.tap('article button[aria-label^="Stop "]');
-    await this.tap('article button[aria-label^="Stop "][aria-label$=" now"]');
+    const stop = 'article button[aria-label^="Stop "]';
+    await this.tapTwice(`${stop}:not([aria-label$=" now"])`, `${stop}[aria-label$=" now"]`);
   }
 
   /** Whether the button with this label cannot be pressed, or is not there. */

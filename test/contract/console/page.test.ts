@@ -302,8 +302,7 @@ read -rsp 'Word: ' word; echo; printf %s "$word" | cat -v | sed 's/^/got /'; ech
     await phone.go('clients');
     await phone.shows('deploy');
     await phone.shot('clients');
-    await phone.press('Revoke deploy');
-    await phone.press('Revoke deploy now');
+    await phone.pressTwice('Revoke deploy');
     await phone.showsNot('deploy');
     await eventually('the token is refused', async () => (await call()) === 403);
   });

@@ -237,8 +237,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
   test('freezes one server, all in one tap, and thaws each with a passkey', async () => {
     const tags = "document.querySelectorAll('main .servers .tag.frozen').length";
     const frozen = (count: number): Promise<unknown> => phone.page.waitForFunction(`${tags} === ${count}`);
-    await phone.press('Freeze web1');
-    await phone.press('Freeze web1 now');
+    await phone.pressTwice('Freeze web1');
     await frozen(1);
     expect((await web(1).call('shell', { cmd: 'true' })).body).toMatchObject({ error: 'Frozen' });
     expect((await web(2).call('shell', { cmd: 'true' })).status).toBe(200);
