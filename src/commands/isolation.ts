@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { accountOf, type NamedAccount } from '../process/environment.ts';
-import { hiddenNow } from '../sandbox/hidden.ts';
+import { type HiddenPaths, hiddenNow } from '../sandbox/hidden.ts';
 import { idOf } from '../sandbox/pattern-tree.ts';
 import { bubblewrapFingerprint, sandboxFault } from '../sandbox/probing.ts';
 import type { SandboxSpec } from '../sandbox/sandbox.ts';
@@ -153,13 +153,27 @@ export async function probeAhead(
  * Opens something in a sandbox, once again where what is hidden changed while the sandbox was made: nothing was done.
  */
 export async function openInSandbox<T>(sandbox: SandboxSpec | undefined, open: () => Promise<T>): Promise<T> {
-  if (sandbox === undefined) return await open();
-  const hidden = hiddenNow(sandbox);
+  const hasChanged = hiddenChange(sandbox);
   try {
     return await open();
   } catch (error) {
-    if (!(error instanceof ProfileUnavailable) || hiddenNow(sandbox) === hidden) throw error;
+    if (!(error instanceof ProfileUnavailable) || !hasChanged()) throw error;
     return await open();
+  }
+}
+
+/** Returns whether, from now on, a sandbox hides something else. */
+export function hiddenChange(sandbox: SandboxSpec | undefined): () => boolean {
+  const before = hiddenIn(sandbox);
+  return () => hiddenIn(sandbox) !== before;
+}
+
+/** The same object until it changes; undefined where that fails: making the sandbox reports the reason. */
+function hiddenIn(sandbox: SandboxSpec | undefined): HiddenPaths | undefined {
+  try {
+    return sandbox && hiddenNow(sandbox);
+  } catch {
+    return undefined;
   }
 }
 

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
 import type { DialogStep } from '../commands/dialog.ts';
-import { type Isolation, isolationOf, requireLimits, requireSandbox } from '../commands/isolation.ts';
+import { hiddenChange, type Isolation, isolationOf, requireLimits, requireSandbox } from '../commands/isolation.ts';
 import { withBus } from '../commands/look.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -11,7 +11,6 @@ import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.t
 import { LOOK_SECONDS, MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { parsePattern } from '../lib/pattern.ts';
 import { SESSION_MARK } from '../process/environment.ts';
-import { hiddenNow, timesDerived } from '../sandbox/hidden.ts';
 import { isSeenAlike } from '../sandbox/sandbox.ts';
 import type { ShellArguments, TimePlan } from './shell-arguments.ts';
 
@@ -72,21 +71,9 @@ export class CommandChecks {
     };
   }
 
-  /** Returns how often the hidden paths of sandboxes have been derived, if the call has a sandbox. */
-  timesHidden({ profile }: CallContext): number {
-    return profile.isPlain ? 0 : timesDerived();
-  }
-
-  /** Whether the sandbox of a call hides other paths than when they had been derived `seen` times. */
-  hidesOtherPaths(context: CallContext, seen: number): boolean {
-    const sandbox = this.#isolation(context)?.sandbox;
-    try {
-      if (sandbox !== undefined) hiddenNow(sandbox);
-    } catch {
-      // There are too many now: the next call reports it.
-      return false;
-    }
-    return this.timesHidden(context) !== seen;
+  /** Returns whether, from now on, the sandbox of a call hides something else. */
+  hiddenChange(context: CallContext): () => boolean {
+    return hiddenChange(this.#isolation(context)?.sandbox);
   }
 
   #isolation({ profile }: CallContext): Isolation | undefined {

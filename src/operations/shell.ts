@@ -100,10 +100,10 @@ async function findOrRun(
   attempts = 2,
 ): Promise<Found> {
   const time = planTime(given, context.limits, context.isLean === true);
-  let seen = 0;
+  let hasChanged = (): boolean => false;
   const run = async (): Promise<Found> => {
     const command = await checks.check(given, context, time);
-    seen = checks.timesHidden(context);
+    hasChanged = checks.hiddenChange(context);
     return inContext(command, () => begin(deps, given, context, command));
   };
   const found = replay(deps, given, context) ?? (await run());
@@ -113,8 +113,7 @@ async function findOrRun(
   const refusal = refusalOf(session.record);
   if (refusal === undefined) return found;
   deps.store.discard(session);
-  if (attempts > 1 && !isRepeat && checks.hidesOtherPaths(context, seen))
-    return await findOrRun(deps, checks, given, context, attempts - 1);
+  if (attempts > 1 && !isRepeat && hasChanged()) return await findOrRun(deps, checks, given, context, attempts - 1);
   throw refusal;
 }
 

@@ -46,15 +46,10 @@ export function hiddenNow(spec: HidingSpec): HiddenPaths {
   if (before !== undefined && before.homes === homes && before.evidence.holds()) return before.paths;
   const evidence = new Evidence();
   const paths = derive(spec, evidence);
-  derived++;
   if (known.size >= MAX_KNOWN) known.clear();
   known.set(key, { paths, homes, evidence });
   return paths;
 }
-
-/** How often paths were derived: a different number later shows a change. */
-export const timesDerived = (): number => derived;
-let derived = 0;
 
 const MAX_KNOWN = 100;
 const known = new Map<

@@ -1,11 +1,19 @@
 import { expect, test } from 'bun:test';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
-import { startAgent } from '../../helpers/agent.ts';
+import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const BUBBLEWRAP = '/usr/bin/bwrap';
+
+/** Calls with a token, as `agent3 token create` prints it. */
+const callerOf = (agent: Agent, printed: string) => (op: string, args: object) =>
+  agent.request('/', {
+    method: 'POST',
+    headers: { 'x-auth-token': printed.trim() },
+    body: JSON.stringify({ op, args }),
+  });
 
 test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
   'a sandbox is tried when the agent starts, while it answers other calls; one that needs it waits',
@@ -30,11 +38,7 @@ test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
     const made = await agent3(['token', 'create', 'reader', '--profile', 'reader'], settings);
     const slowly = `mount --bind ${slow} ${BUBBLEWRAP} && exec "$@"`;
     await using agent = await startAgent(settings, ['unshare', '-m', 'sh', '-c', slowly, 'sh']);
-    const call = agent.request('/', {
-      method: 'POST',
-      headers: { 'x-auth-token': made.stdout.trim() },
-      body: JSON.stringify({ op: 'shell', args: { cmd: 'echo inside' } }),
-    });
+    const call = callerOf(agent, made.stdout)('shell', { cmd: 'echo inside' });
     await eventually('it is being tried', () => Bun.file(tried).size > 0);
     // With the only thread waiting for bubblewrap, this would come when bubblewrap was given up, and the call refused.
     expect(await agent.shell({ cmd: 'echo beside' })).toMatchObject({ stdout: 'beside\n' });
@@ -64,12 +68,7 @@ test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
     const made = await agent3(['token', 'create', 'reader', '--profile', 'reader'], settings);
     const hastily = `mount --bind ${hasty} ${BUBBLEWRAP} && exec "$@"`;
     await using agent = await startAgent(settings, ['unshare', '-m', 'sh', '-c', hastily, 'sh']);
-    const call = (op: string, args: object) =>
-      agent.request('/', {
-        method: 'POST',
-        headers: { 'x-auth-token': made.stdout.trim() },
-        body: JSON.stringify({ op, args }),
-      });
+    const call = callerOf(agent, made.stdout);
     const shown = directory.join('shown');
     writeFileSync(shown, 'shown\n');
     mkdirSync(secret);
@@ -108,14 +107,40 @@ test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
     const unluckily = `mount --bind ${failing} ${BUBBLEWRAP} && exec "$@"`;
     writeFileSync(armed, '');
     await using agent = await startAgent(settings, ['unshare', '-m', 'sh', '-c', unluckily, 'sh']);
-    const call = () =>
-      agent.request('/', {
-        method: 'POST',
-        headers: { 'x-auth-token': made.stdout.trim() },
-        body: JSON.stringify({ op: 'shell', args: { cmd: 'echo inside' } }),
-      });
+    const call = () => callerOf(agent, made.stdout)('shell', { cmd: 'echo inside' });
     expect(await call()).toMatchObject({ status: 503, body: { error: 'Not available' } });
     unlinkSync(armed);
     expect(await call()).toMatchObject({ status: 200, body: { stdout: 'inside\n' } });
+  },
+);
+
+test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
+  'more than can be hidden is refused with the reason, for a command and for a file',
+  async () => {
+    using directory = new TemporaryDirectory('/srv');
+    const [profiles, shown] = ['profiles.d', 'shown'].map((name) => directory.join(name));
+    if (!profiles || !shown) throw new Error('two names');
+    chmodSync(directory.path, 0o755);
+    mkdirSync(profiles);
+    writeFileSync(shown, 'shown\n');
+    writeFileSync(`${profiles}/reader.toml`, 'extends = "readonly"\nhide = ["/boot/many-*"]\n');
+    const settings = { AGENT3_TOKENS_FILE: directory.join('tokens.json'), AGENT3_PROFILES_DIR: profiles };
+    const made = await agent3(['token', 'create', 'reader', '--profile', 'reader'], settings);
+    // /boot cannot be hidden as a whole.
+    const alone = 'mount -t tmpfs none /boot && exec "$@"';
+    await using agent = await startAgent(settings, ['unshare', '-m', 'sh', '-c', alone, 'sh']);
+    const call = callerOf(agent, made.stdout);
+    expect((await call('read_file', { path: shown })).status).toBe(200);
+    const make = 'for n in $(seq 250); do : > /boot/many-$n; done';
+    Bun.spawnSync(['nsenter', '-t', String(agent.pid), '-m', 'sh', '-c', make]);
+    for (const [op, args] of [
+      ['shell', { cmd: 'true' }],
+      ['read_file', { path: shown }],
+      ['download', { path: shown }],
+    ] as const)
+      expect([op, await call(op, args)]).toMatchObject([
+        op,
+        { status: 503, body: { message: expect.stringContaining('would have to be hidden') } },
+      ]);
   },
 );
